@@ -1,0 +1,4 @@
+"""ADQL: text -> tree -> bound tree. ``parse(text)`` needs no schema; ``resolve`` binds the names.
+
+This package is a language and knows no SQL: rooms above turn its bound tree into rows.
+"""

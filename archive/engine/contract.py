@@ -1,0 +1,88 @@
+"""The duties of an engine (design section 5): the short list of what differs between databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+from archive.adql.bound import Bound
+from archive.columns import Column
+from archive.tables import Edition, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``rows``: most rows to deliver (None: all); ``seconds``: most time to run, waiting for the client not counted."""
+
+    rows: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bindings:
+    """Where the rows of a query's tables lie: an edition, or Arrow given with the request (uploads, TAP_SCHEMA).
+
+    Arrow tables have the described columns, in order, by position.
+    """
+
+    editions: Mapping[tuple[str, str], Edition] = field(default_factory=dict)
+    arrow: Mapping[tuple[str, str], pa.Table] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Stream:
+    """Rows under way. Batches have exactly the Arrow types of the bound query's columns, by position.
+
+    ``close`` stops the statement within a second, from any thread, and frees everything; it may be called
+    twice. After it, or when time is over, ``batches`` raises the fault that tells why.
+    """
+
+    columns: tuple[Column, ...]
+    batches: Iterator[pa.RecordBatch]
+    close: Callable[[], None]
+
+
+class Engine(Protocol):
+    """What every engine must do; ``tests/contract/`` holds each to it."""
+
+    name: str
+
+    def run(self, query: Bound, bindings: Bindings, limits: Limits) -> Stream:
+        """Start ``query`` and return its rows as a lazy stream.
+
+        Raises the user's faults before the first batch where possible; never leaks the database's message.
+        """
+        ...
+
+    def sql(self, query: Bound, bindings: Bindings) -> str:
+        """The statement that ``run`` would send, for people."""
+        ...
+
+    def plan(self, query: Bound, bindings: Bindings) -> str:
+        """The database's own plan of the statement, for people."""
+        ...
+
+    def build(
+        self,
+        table: Table,
+        number: int,
+        parts: Sequence[Path],
+        progress: Callable[[int], None] = lambda rows: None,
+    ) -> Edition:
+        """Materialise a table state from its Parquet parts (in order) as edition ``number``; durable on return.
+
+        Idempotent: an unfinished earlier attempt under the same number is replaced.
+        """
+        ...
+
+    def remove(self, edition: Edition) -> None:
+        """Delete an edition's bytes; harmless when they are gone."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything."""
+        ...

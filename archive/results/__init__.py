@@ -1,0 +1,1 @@
+"""Results: a ``Result`` (columns, Arrow batches, overflow, notes) to bytes of any format, as they come."""

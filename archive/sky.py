@@ -1,0 +1,1 @@
+"""Words for the sky: shapes in ICRS degrees, intervals, and HEALPix coverage."""
