@@ -1,0 +1,148 @@
+"""``answer``: the only way to ask. Whatever face a query came in by, it becomes one tree and passes through here.
+
+The route: parse (if it is text), resolve against what is published at one ledger revision, lay on the limits,
+run on the engine, and hand back a ``Result`` that knows its columns, its notes and whether rows were cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from archive import standing
+from archive.adql import bound, parse, resolve, tree
+from archive.engine.contract import Bindings, Engine, Limits, Stream
+from archive.results.result import Result
+from archive.tables import Catalog, Schema, Table
+
+if TYPE_CHECKING:
+    from archive.ledger import Ledger, Published
+
+UPLOADS = "TAP_UPLOAD"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A table that came with the request; visible as ``TAP_UPLOAD.<name>`` for this query only."""
+
+    table: Table
+    rows: pa.Table
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One query and how it wants to be answered.
+
+    ``maxrec`` None means the service's default; 0 asks for the columns alone. ``seconds`` is the longest the
+    statement may run. TAP_SCHEMA is exempt from the default limit (clients read it whole), not from ``hard_maxrec``.
+    """
+
+    query: str | tree.Query
+    language: str = "ADQL"
+    maxrec: int | None = None
+    seconds: float | None = None
+    default_maxrec: int | None = None
+    hard_maxrec: int | None = None
+    uploads: tuple[Upload, ...] = field(default=())
+
+    @property
+    def text(self) -> str:
+        return self.query if isinstance(self.query, str) else self.query.text
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A question understood: its bound tree and where the rows lie, all of one ledger revision."""
+
+    query: bound.Bound
+    bindings: Bindings
+    revision: int
+
+
+def answer(question: Question, ledger: Ledger, engine: Engine) -> Result:
+    """Answer ``question`` from what is published now.
+
+    Rows come lazily; the caller iterates ``batches`` and calls ``close``. Raises ``UsageFault`` for a query that
+    is wrong and ``TransientFault`` where waiting may help; later faults come out of ``batches``.
+    """
+    prepared = prepare(question, ledger.published())
+    limit = _row_limit(question, prepared.query)
+    if limit == 0:
+        return _columns_only(question, prepared.query)
+    # One row more than asked for tells a cut answer from one that ends just there.
+    rows = None if limit is None else limit + 1
+    stream = engine.run(prepared.query, prepared.bindings, Limits(rows=rows, seconds=question.seconds))
+    return _result(question, prepared.query, stream, limit)
+
+
+def prepare(question: Question, published: Published) -> Prepared:
+    """Understand ``question`` against ``published`` without running it.
+
+    Raises:
+        UsageFault: the text is not ADQL, or names or types do not fit; place and remedy are in the message.
+    """
+    parsed = parse(question.query, question.language) if isinstance(question.query, str) else question.query
+    at_hand = standing.shelf(published)
+    catalog = _with_uploads(at_hand.catalog, question.uploads)
+    query = resolve(parsed, catalog)
+    return Prepared(query, _bindings(query, published, at_hand.rows, question.uploads), published.revision)
+
+
+def _with_uploads(catalog: Catalog, uploads: tuple[Upload, ...]) -> Catalog:
+    if not uploads:
+        return catalog
+    return catalog.with_schema(Schema(UPLOADS, tuple(upload.table for upload in uploads)))
+
+
+def _bindings(
+    query: bound.Bound,
+    published: Published,
+    standing_rows: Mapping[tuple[str, str], pa.Table],
+    uploads: tuple[Upload, ...],
+) -> Bindings:
+    uploaded = {upload.table.key: upload.rows for upload in uploads}
+    editions = {key: published.editions[key] for key in query.tables if key in published.editions}
+    arrow = {
+        key: uploaded[key] if key in uploaded else standing_rows[key] for key in query.tables if key not in editions
+    }
+    return Bindings(editions, arrow)
+
+
+def _row_limit(question: Question, query: bound.Bound) -> int | None:
+    """The most rows this answer may have (TAP 1.1 section 2.7.4): MAXREC or the default, capped by the hard limit."""
+    wanted = question.maxrec
+    if wanted is None and not (query.tables and all(standing.is_standing(key) for key in query.tables)):
+        wanted = question.default_maxrec
+    if wanted is None or question.hard_maxrec is None:
+        return wanted if wanted is not None else question.hard_maxrec
+    return min(wanted, question.hard_maxrec)
+
+
+def _columns_only(question: Question, query: bound.Bound) -> Result:
+    """The answer to MAXREC=0 (DALI 1.1 section 3.4.4): columns, no rows, the overflow mark; nothing is run."""
+    return Result(query.columns, iter(()), overflowed=True, notes=query.notes, query=question.text or None)
+
+
+def _result(question: Question, query: bound.Bound, stream: Stream, limit: int | None) -> Result:
+    result = Result(
+        columns=stream.columns, batches=iter(()), close=stream.close, notes=query.notes, query=question.text or None
+    )
+    result.batches = stream.batches if limit is None else _cut(stream, limit, result)
+    return result
+
+
+def _cut(stream: Stream, limit: int, result: Result) -> Iterator[pa.RecordBatch]:
+    """The first ``limit`` rows; marks the result as overflowed only if there were more."""
+    left = limit
+    for batch in stream.batches:
+        if batch.num_rows > left:
+            result.overflowed = True
+            if left:
+                yield batch.slice(0, left)
+            stream.close()
+            return
+        left -= batch.num_rows
+        yield batch
