@@ -104,7 +104,10 @@ def _bindings(
     uploads: tuple[Upload, ...],
 ) -> Bindings:
     uploaded = {upload.table.key: upload.rows for upload in uploads}
-    editions = {key: published.editions[key] for key in query.tables if key in published.editions}
+    editions = {}
+    for key, table in query.tables.items():
+        if (edition := published.editions.get(table.rows_of or key)) is not None:
+            editions[key] = edition
     arrow = {
         key: uploaded[key] if key in uploaded else standing_rows[key] for key in query.tables if key not in editions
     }

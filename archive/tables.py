@@ -41,7 +41,14 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table as described. Column names are unique case-sensitively; order is the description's."""
+    """A table as described. Column names are unique case-sensitively; order is the description's.
+
+    ``columns`` are those of the version shown; a release's rows stay as they were first stored. Names that are
+    still understood without being shown (renamed away or hidden) are ``former``, with the descriptions they had.
+    ``derived`` gives each shown or former name that is not a stored column as an ADQL expression over others;
+    ``rows_of`` is the table whose edition holds the rows, where that is not this one (a pinned version).
+    ``position``, ``primary_key`` and indexes name stored columns.
+    """
 
     schema: str
     name: str
@@ -57,15 +64,19 @@ class Table:
     indexes: tuple[Index, ...] = ()
     id_scopes: Mapping[str, str] = field(default_factory=dict)  # column name -> release | exposure | external
     rows: int | None = None
+    former: tuple[Column, ...] = ()
+    derived: Mapping[str, str] = field(default_factory=dict)
+    rows_of: tuple[str, str] | None = None
     by_name: Mapping[str, Column] = field(init=False, repr=False, compare=False)
     by_folded: Mapping[str, tuple[Column, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         folded: dict[str, tuple[Column, ...]] = {}
-        for column in self.columns:
+        known = (*self.columns, *self.former)
+        for column in known:
             key = column.name.lower()
             folded[key] = (*folded.get(key, ()), column)
-        object.__setattr__(self, "by_name", {column.name: column for column in self.columns})
+        object.__setattr__(self, "by_name", {column.name: column for column in known})
         object.__setattr__(self, "by_folded", folded)
 
     @property
@@ -80,13 +91,17 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What one release or other schema shows at one version."""
+    """What one release or other schema shows at one version.
+
+    A schema that is not ``listed`` can be queried but stands in no TAP_SCHEMA (pinned versions: ``dr1_v1``).
+    """
 
     name: str
     tables: tuple[Table, ...]
     description: str = ""
     utype: str | None = None
     version: int = 1
+    listed: bool = True
 
     def table(self, name: str) -> Table | None:
         return next((table for table in self.tables if table.name == name), None)
