@@ -250,9 +250,7 @@ class Overlaps:
     right: Value
 
 
-Condition = (
-    Comparison | Between | InList | InQuery | Like | IsNull | Exists | And | Or | Not | Near | Within | Overlaps
-)
+Condition = Comparison | Between | InList | InQuery | Like | IsNull | Exists | And | Or | Not | Near | Within | Overlaps
 
 
 # --- rows ---------------------------------------------------------------------------------------
