@@ -8,9 +8,8 @@ passes through untouched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from dataclasses import fields, replace
-from functools import cache
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from archive.adql import bound
@@ -40,6 +39,14 @@ def adapt(query: bound.Bound, expand: Expand) -> bound.Bound:
     return replace(query, common=common, body=body, notes=(*query.notes, *adapter.notes))
 
 
+_PARTS: dict[type, tuple[str, ...]] = {
+    kind: tuple(field.name for field in fields(kind) if field.name not in ("column", "columns", "table", "tables"))
+    for kind in vars(bound).values()
+    if isinstance(kind, type) and is_dataclass(kind) and kind.__module__ == bound.__name__
+}
+"""The classes of the bound tree, each with the fields that can hold other nodes."""
+
+
 class _Adapter:
     def __init__(self, expand: Expand) -> None:
         self._expand = expand
@@ -53,8 +60,8 @@ class _Adapter:
         elif isinstance(node, tuple):
             for part in node:
                 self.learn(part)
-        elif _is_node(type(node)):
-            for name in _parts(type(node)):
+        else:
+            for name in _PARTS.get(type(node), ()):
                 self.learn(getattr(node, name))
 
     def rewritten(self, node: Any) -> Any:
@@ -64,10 +71,8 @@ class _Adapter:
         if isinstance(node, tuple):
             parts = tuple(self.rewritten(part) for part in node)
             return parts if any(new is not old for new, old in zip(parts, node, strict=True)) else node
-        if not _is_node(type(node)):
-            return node
         changes = {}
-        for name in _parts(type(node)):
+        for name in _PARTS.get(type(node), ()):
             old = getattr(node, name)
             if (new := self.rewritten(old)) is not old:
                 changes[name] = new
@@ -93,9 +98,8 @@ class _Adapter:
             return self._field(value, above)
         if isinstance(value, tuple):
             return tuple(self._inner(part, above) for part in value)
-        if not _is_node(type(value)):
-            return value
-        return replace(value, **{name: self._inner(getattr(value, name), above) for name in _parts(type(value))})
+        changes = {name: self._inner(getattr(value, name), above) for name in _PARTS.get(type(value), ())}
+        return replace(value, **changes) if changes else value
 
     def _note(self, table: Table, name: str) -> None:
         if not any(column.name == name for column in table.former):
@@ -110,14 +114,3 @@ class _Adapter:
 def _described(value: bound.Value, column: Column) -> bound.Value:
     """``value`` under the description ``column``; the cast of outputs makes the type right."""
     return replace(value, column=column)
-
-
-@cache
-def _is_node(kind: Hashable) -> bool:
-    return isinstance(kind, type) and kind.__module__ == bound.__name__
-
-
-@cache
-def _parts(kind: Any) -> tuple[str, ...]:
-    """The fields of a node class that can hold other nodes."""
-    return tuple(field.name for field in fields(kind) if field.name not in ("column", "columns", "table", "tables"))
