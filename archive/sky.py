@@ -1,1 +1,297 @@
-"""Words for the sky: shapes in ICRS degrees, intervals, and HEALPix coverage."""
+"""Words for the sky: shapes in ICRS degrees, intervals, and which HEALPix cells a region may touch.
+
+Angles are degrees everywhere. HEALPix is nested; cell numbers and ranges are of order 29, the finest, where a cell
+is 0.4 milliarcseconds wide. Ranges are half-open and sorted, and every cover here is *conservative*: each
+position in the region has its cell in one of the ranges, while positions outside may have theirs there too.
+A cover is a handful of ranges, good for skipping most of a table; the exact test stays with whoever asks.
+
+Cones are covered by cdshealpix; polygons by our own refinement, since "the smaller side is inside" must hold for
+any winding, any size and at the poles.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import astropy.units as u
+import numpy as np
+from astropy.coordinates import Latitude, Longitude
+from cdshealpix.nested import cone_search, healpix_to_lonlat, lonlat_to_healpix
+from numpy.typing import ArrayLike, NDArray
+
+from archive.faults import UsageFault
+
+ORDER = 29
+CELLS = 12 << (2 * ORDER)
+WHOLE_SKY = ((0, CELLS),)
+
+Ranges = tuple[tuple[int, int], ...]
+
+_MOST_RANGES = 16
+_MOST_CELLS = 64
+_MOC_WORD = re.compile(r"(?P<order>[0-9]{1,2})/|(?P<low>[0-9]{1,19})(?:-(?P<high>[0-9]{1,19}))?")
+_FINEST = 26  # a cover of finer cells would be narrower than rounding in the positions it must contain
+_SLACK = 1e-7  # degrees added to every region: about one cell of order 29, far above rounding
+_CELL_WIDTH = 58.6323  # degrees, square root of the area of a base cell
+_CELL_REACH = 1.05  # a cell's corners lie within this many widths of its centre, at every order
+
+
+@dataclass(frozen=True, slots=True)
+class Circle:
+    """All points at most ``radius`` from (``lon``, ``lat``)."""
+
+    lon: float
+    lat: float
+    radius: float
+
+
+@dataclass(frozen=True, slots=True)
+class Polygon:
+    """A great-circle polygon by its vertices (lon, lat), in either winding; the smaller side is inside."""
+
+    vertices: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Points with longitude and latitude inside two intervals (DALI 1.1 section 3.3.7, SIA 2.0 POS=RANGE)."""
+
+    west: float
+    east: float
+    south: float
+    north: float
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The numbers from ``low`` to ``high``, ends included; infinities stand for open ends."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+
+def healpix_29(lon: ArrayLike, lat: ArrayLike) -> NDArray[np.int64]:
+    """Nested order-29 cell of each position (degrees), elementwise; -1 where a position is not one.
+
+    A position is not one if either coordinate is not finite or the latitude lies outside -90..90.
+    Longitudes of any turn are taken modulo 360.
+    """
+    lons, lats = np.broadcast_arrays(np.asarray(lon, dtype=np.float64), np.asarray(lat, dtype=np.float64))
+    known = np.isfinite(lons) & np.isfinite(lats) & (np.abs(lats) <= 90.0)
+    cells = np.full(lons.shape, -1, dtype=np.int64)
+    if known.any():
+        found = lonlat_to_healpix(Longitude(lons[known], u.deg), Latitude(lats[known], u.deg), ORDER)
+        cells[known] = found.astype(np.int64)
+    return cells
+
+
+def cone_ranges(lon: float, lat: float, radius: float, most: int = _MOST_RANGES) -> Ranges:
+    """At most ``most`` order-29 ranges that hold every position within ``radius`` of (``lon``, ``lat``), degrees.
+
+    A negative radius holds nothing; one of 180 or more holds the whole sky.
+    """
+    if radius < 0:
+        return ()
+    reach = radius + _SLACK
+    if reach >= 120.0:  # what could be left out is too little to be worth a test
+        return WHOLE_SKY
+    depth = _depth_for(reach / 2)
+    cells, depths, _ = cone_search(
+        Longitude(lon, u.deg), Latitude(lat, u.deg), u.Quantity(reach, u.deg), depth, depth_delta=2
+    )
+    return _few(_ranges_of(cells, depths), most)
+
+
+def polygon_ranges(vertices: Sequence[tuple[float, float]], most: int = _MOST_RANGES) -> Ranges:
+    """At most ``most`` order-29 ranges that hold every position inside the polygon or on its boundary."""
+    outline = Outline(vertices)
+    centre, reach = outline.cap()
+    depth = _depth_for(min(reach, 90.0))
+    if reach >= 90.0:
+        cells: NDArray[np.uint64] = np.arange(12 << (2 * depth), dtype=np.uint64)
+    else:
+        found = cone_search(
+            Longitude(centre[0], u.deg), Latitude(centre[1], u.deg), u.Quantity(reach, u.deg), depth, flat=True
+        )
+        cells = found[0].astype(np.uint64)
+    cells = cells[outline.may_touch(cells, depth)]
+    while 0 < len(cells) <= _MOST_CELLS // 2 and depth < _FINEST:
+        depth += 1
+        cells = (cells[:, np.newaxis] * np.uint64(4) + np.arange(4, dtype=np.uint64)).ravel()
+        cells = cells[outline.may_touch(cells, depth)]
+    return _few(_ranges_of(cells, np.full(len(cells), depth)), most)
+
+
+def moc_ranges(text: str) -> Ranges:
+    """The order-29 ranges of a spatial MOC written as ASCII (``3/1-4 5/7``) or JSON (``{"3": [1, 2]}``), exact.
+
+    Raises ``UsageFault`` naming the part that is wrong (MOC 2.0 sections 4.2.2 and 4.2.3).
+    """
+    cells = _moc_json(text) if text.lstrip().startswith("{") else _moc_ascii(text)
+    return tuple(_joined(sorted(_moc_range(order, low, high) for order, low, high in cells)))
+
+
+def _moc_ascii(text: str) -> Iterator[tuple[int, int, int]]:
+    order = -1
+    for word in re.sub(r"\s*([-/])\s*", r"\1", text).replace(",", " ").replace("/", "/ ").split():
+        parts = _MOC_WORD.fullmatch(word)
+        if parts is None or (order < 0 and not parts["order"]):
+            raise _bad_moc(word)
+        if parts["order"]:
+            order = int(parts["order"])
+            yield order, 0, -1  # checks the order even where no cell follows
+        else:
+            yield order, int(parts["low"]), int(parts["high"] or parts["low"])
+
+
+def _moc_json(text: str) -> Iterator[tuple[int, int, int]]:
+    try:
+        levels = json.loads(text)
+    except ValueError as error:
+        raise _bad_moc(text.strip()) from error
+    for order, cells in levels.items():
+        if not order.isdecimal() or not isinstance(cells, list):
+            raise _bad_moc(f"{order}: {cells}")
+        yield int(order), 0, -1
+        for cell in cells:
+            if type(cell) is not int:
+                raise _bad_moc(str(cell))
+            yield int(order), cell, cell
+
+
+def _moc_range(order: int, low: int, high: int) -> tuple[int, int]:
+    if order > ORDER or low < 0 or high >= 12 << (2 * order) or (high < low and (low, high) != (0, -1)):
+        raise _bad_moc(f"{order}/{low}-{high}" if high >= low else f"{order}/")
+    shift = 2 * (ORDER - order)
+    return low << shift, (high + 1) << shift
+
+
+def _bad_moc(part: str) -> UsageFault:
+    shown = part if len(part) <= 40 else part[:40] + "..."
+    return UsageFault(
+        f"The MOC is wrong at '{shown}'.",
+        f'Write orders 0 to {ORDER} with their HEALPix cells as ASCII (3/1-4 5/7) or JSON ({{"3": [1, 2]}}).',
+    )
+
+
+class Outline:
+    """A polygon's boundary on the unit sphere and which side of it is inside.
+
+    ``pole_inside`` tells whether the north pole is inside. With it, a position is inside if the number of
+    edges crossed by its meridian northwards of it is odd, or even where the pole is inside.
+    ``area`` is in steradians.
+    """
+
+    def __init__(self, vertices: Sequence[tuple[float, float]]) -> None:
+        lon = np.mod(np.array([vertex[0] for vertex in vertices], dtype=np.float64), 360.0)
+        lat = np.array([vertex[1] for vertex in vertices], dtype=np.float64)
+        self.points = _unit(lon, lat)
+        self._next = np.roll(self.points, -1, axis=0)
+        step = np.mod(np.roll(lon, -1) - lon + 180.0, 360.0) - 180.0
+        half = np.tan(np.radians(lat + 90.0) / 2)  # cotangent of half the distance to the north pole
+        step_radians = np.radians(step)
+        slices = 2 * np.arctan2(np.sin(step_radians), half * np.roll(half, -1) + np.cos(step_radians))
+        swept = abs(float(slices.sum()))  # area of the side that the turns around the north pole describe
+        turns = round(abs(float(step.sum())) / 360.0)
+        self.pole_inside = (turns % 2 == 1) == (swept <= 2 * math.pi)
+        self.area = min(swept, 4 * math.pi - swept)
+
+    def cap(self) -> tuple[tuple[float, float], float]:
+        """Centre (lon, lat) and radius, degrees, of a circle that holds the polygon; radius 180 if no smaller is sure.
+
+        A circle of less than 90 degrees that holds all vertices holds the edges, and so the smaller side.
+        """
+        middle = self.points.mean(axis=0)
+        length = float(np.linalg.norm(middle))
+        if length < 1e-3:
+            return (0.0, 0.0), 180.0
+        middle /= length
+        chord = float(np.linalg.norm(self.points - middle, axis=1).max())
+        reach = math.degrees(2 * math.asin(min(1.0, chord / 2))) + _SLACK
+        lon = math.degrees(math.atan2(middle[1], middle[0])) % 360.0
+        lat = math.degrees(math.asin(max(-1.0, min(1.0, middle[2]))))
+        return (lon, lat), reach if reach < 89.0 else 180.0
+
+    def inside(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which unit vectors are inside; within rounding of the boundary the answer may be either."""
+        side = self._sides(points)
+        lon = np.arctan2(points[:, 1], points[:, 0])
+        start = np.arctan2(self.points[:, 1], self.points[:, 0])
+        stop = np.roll(start, -1)
+        east = np.mod(stop - start, 2 * math.pi) < math.pi
+        west_end, east_end = np.where(east, start, stop), np.where(east, stop, start)
+        at = lon[:, np.newaxis]
+        over = np.where(west_end <= east_end, (at >= west_end) & (at < east_end), (at >= west_end) | (at < east_end))
+        crossed = (over & (np.where(east, side, -side) < 0)).sum(axis=1)
+        return np.asarray((crossed % 2 == 1) != self.pole_inside)
+
+    def distance(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Angular distance, degrees, of each unit vector to the boundary."""
+        edges = np.cross(self.points, self._next - self.points)
+        beyond_start = points @ np.cross(edges, self.points).T >= 0
+        before_stop = points @ np.cross(self._next, edges).T >= 0
+        length = np.linalg.norm(edges, axis=1)
+        to_edge = np.abs(np.arcsin(np.clip(self._sides(points) / np.where(length > 0, length, 1.0), -1, 1)))
+        chords = np.linalg.norm(points[:, np.newaxis, :] - self.points, axis=2)
+        to_start = 2 * np.arcsin(np.clip(chords / 2, 0, 1))
+        along = beyond_start & before_stop & (length > 0)
+        return np.asarray(np.degrees(np.where(along, np.minimum(to_edge, to_start), to_start).min(axis=1)))
+
+    def may_touch(self, cells: NDArray[np.uint64], depth: int) -> NDArray[np.bool_]:
+        """Which cells of order ``depth`` may share a point with the polygon (never false for one that does)."""
+        lon, lat = healpix_to_lonlat(cells, depth)
+        centres = _unit(lon.deg, lat.deg)
+        near = self.distance(centres) <= _CELL_REACH * _CELL_WIDTH / 2**depth + _SLACK
+        return np.asarray(near | self.inside(centres))
+
+    def _sides(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        # With differences from a vertex, not whole vectors: exact to rounding for polygons of any smallness.
+        normals = np.cross(self.points, self._next - self.points)
+        offsets = points[:, np.newaxis, :] - self.points
+        return np.asarray(np.einsum("pej,ej->pe", offsets, normals))
+
+
+def _unit(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.float64]:
+    lon_radians, lat_radians = np.radians(lon), np.radians(lat)
+    flat = np.cos(lat_radians)
+    return np.stack((flat * np.cos(lon_radians), flat * np.sin(lon_radians), np.sin(lat_radians)), axis=-1)
+
+
+def _depth_for(width: float) -> int:
+    """The finest order whose cells are at least ``width`` degrees wide."""
+    return max(0, min(_FINEST, math.floor(math.log2(_CELL_WIDTH / width))))
+
+
+def _ranges_of(cells: Iterable[int], depths: Iterable[int]) -> list[tuple[int, int]]:
+    shifted = []
+    for cell, depth in zip(cells, depths, strict=True):
+        shift = 2 * (ORDER - int(depth))
+        shifted.append((int(cell) << shift, (int(cell) + 1) << shift))
+    return sorted(shifted)
+
+
+def _few(ranges: list[tuple[int, int]], most: int) -> Ranges:
+    """Join ranges over the smallest gaps until at most ``most`` are left."""
+    joined = _joined(ranges)
+    if len(joined) <= most:
+        return tuple(joined)
+    gaps = sorted(range(1, len(joined)), key=lambda at: joined[at][0] - joined[at - 1][1], reverse=True)
+    cuts = sorted(gaps[: most - 1])
+    starts, stops = [0, *cuts], [*cuts, len(joined)]
+    return tuple((joined[start][0], joined[stop - 1][1]) for start, stop in zip(starts, stops, strict=True))
+
+
+def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    joined: list[tuple[int, int]] = []
+    for low, high in ranges:
+        if high == low:
+            continue
+        if joined and low <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(high, joined[-1][1]))
+        else:
+            joined.append((low, high))
+    return joined
