@@ -36,7 +36,7 @@ CONES = {
     "more than a hemisphere": Cone(83.6, -5.4, 95.0),
     "nearly everything": Cone(201.3, 41.0, 178.0),
     "everything": Cone(266.4, -29.0, 180.0),
-    "one star": Cone(101.287, -16.716, 0.05),
+    "one star": Cone(213.918, 19.187, 0.01),
     "nothing": Cone(10.0, 10.0, 0.0001),
 }
 

@@ -1,0 +1,112 @@
+"""A real archive: made, loaded, published and served by the commands an operator types."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.sky import Stars
+
+SAMPLE = "tycho2_brightest.parquet"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A served archive: its home, its address and the way to run ``archive`` on it."""
+
+    home: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def tap(self) -> str:
+        return f"{self.url}/tap"
+
+    def run(self, *arguments: str) -> str:
+        """Run ``archive ARGUMENT...`` and return what it printed; fails the test if it does not succeed."""
+        done = subprocess.run(self.command(*arguments), env=self.environment(), capture_output=True, text=True)
+        assert done.returncode == 0, f"archive {' '.join(arguments)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def command(self, *arguments: str) -> list[str]:
+        return [str(Path(sys.executable).parent / "archive"), *arguments]
+
+    def environment(self) -> dict[str, str]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("ARCHIVE_")}
+        return clean | {"ARCHIVE_HOME": str(self.home), "ARCHIVE_PUBLIC_URL": self.url}
+
+    def get(self, path: str) -> tuple[int, str, bytes]:
+        """Status, media type and body of a GET."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/{path}", timeout=60) as answer:
+                return answer.status, answer.headers["Content-Type"], answer.read()
+        except urllib.error.HTTPError as refusal:
+            return refusal.code, refusal.headers["Content-Type"], refusal.read()
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.run("--json", *arguments))
+
+
+@pytest.fixture(scope="session")
+def stars(data: Path) -> Stars:
+    """The sample as NumPy arrays."""
+    return Stars.read(data / SAMPLE)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Site]:
+    """The sample, loaded, published and served for the whole session."""
+    home = tmp_path_factory.mktemp("site")
+    site = Site(home / "archive", _free_port())
+    site.run("init", "--authority", "archive.test", "--publisher", "Tests", "--contact", "tests@archive.test")
+    site.run("load", "ext_tycho2", "star", str(data / SAMPLE))
+    site.run("publish", "ext_tycho2")
+    with (home / "serve.log").open("wb") as log:
+        server = subprocess.Popen(
+            site.command("serve", "--port", str(site.port)), env=site.environment(), stdout=log, stderr=log
+        )
+    try:
+        _wait(site, server, home / "serve.log")
+        yield site
+    finally:
+        server.send_signal(signal.SIGTERM)
+        try:
+            server.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _wait(site: Site, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Return once the server answers; fail with its log if it ends or stays silent."""
+    for _ in range(300):
+        if server.poll() is not None:
+            break
+        try:
+            if site.get("tap/availability")[0] == 200:
+                return
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail(f"the server did not come up:\n{log.read_text(errors='replace')}")
