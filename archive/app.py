@@ -1,0 +1,75 @@
+"""``create_app``: the only place where objects meet. One WSGI application with all faces of one archive."""
+
+from __future__ import annotations
+
+from flask import Flask, Response, request
+
+from archive import dali
+from archive.config import Config
+from archive.engine.duckdb import DuckDB
+from archive.ledger import Ledger
+from archive.portal import Portal
+from archive.serving import Serving
+from archive.tap import TapFace
+
+_PROTOCOLS = ("/tap",)
+_QUERY_BYTES = 4 * 2**20  # of a request's form fields; longer ones are refused with 413
+
+
+def create_app(config: Config) -> Flask:
+    """The application of ``config``. Call it in the process that serves: what it opens does not survive a fork."""
+    ledger = Ledger.open(config.ledger_url)
+    engine = DuckDB(config.editions, threads=config.threads, memory=config.memory, scratch=config.scratch)
+    serving = Serving(config, ledger, engine)
+    serving.begin_heartbeat()
+    return assemble(serving)
+
+
+def assemble(serving: Serving) -> Flask:
+    """The application over what is already open."""
+    app = Flask(__name__, static_folder=None)
+    app.url_map.strict_slashes = False  # /tap/sync/ answers like /tap/sync, without a redirect that loses a POST
+    app.config["MAX_FORM_MEMORY_SIZE"] = _QUERY_BYTES
+    portal = Portal(serving, _base_url(serving.config))
+    app.register_blueprint(portal.blueprint())
+    app.register_blueprint(TapFace(serving, _base_url(serving.config)).blueprint(), url_prefix="/tap")
+    app.register_error_handler(Exception, _error_page(portal))
+    app.after_request(_open_to_other_sites)
+    return app
+
+
+def _base_url(config: Config):
+    """The public URL of the archive, without a slash at its end: as configured, else as this request came in."""
+
+    def base_url() -> str:
+        return (config.public_url or request.root_url).rstrip("/")
+
+    return base_url
+
+
+def _is_protocol() -> bool:
+    return request.path.startswith(_PROTOCOLS)
+
+
+def _error_page(portal: Portal):
+    """Programs get text, browsers a page."""
+
+    def answer(error: Exception) -> Response:
+        fault = dali.as_fault(error)
+        if _is_protocol() or not request.accept_mimetypes.accept_html:
+            return dali.plain_error(fault)
+        return portal.error_page(fault)
+
+    return answer
+
+
+def _open_to_other_sites(response: Response) -> Response:
+    """Pages of other sites (Aladin Lite, Firefly) may use the protocols (CORS)."""
+    if _is_protocol():
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        response.headers["Access-Control-Expose-Headers"] = "Location, Retry-After, Content-Disposition"
+        if request.method == "OPTIONS":
+            response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, DELETE, OPTIONS"
+            response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, Range"
+            response.headers["Access-Control-Max-Age"] = "86400"
+    return response

@@ -1,0 +1,81 @@
+"""``archive serve``: answer queries over HTTP until stopped."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+import gunicorn.http.wsgi
+from gunicorn.app.base import BaseApplication
+
+from archive import __version__
+from archive.app import create_app
+from archive.config import Config
+
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn's own sign of life, a file without a name
+
+
+class _Server(BaseApplication):
+    """gunicorn with our settings; each worker process makes its own application, after the fork."""
+
+    def __init__(self, config: Config, options: dict[str, Any]) -> None:
+        self._archive = config
+        self._options = options
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        return create_app(self._archive)
+
+
+@click.command(help=__doc__)
+@click.option("--bind", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 for all.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen at.")
+@click.option("--workers", type=click.IntRange(1), help="Processes; one per core unless given.")
+@click.option("--threads", default=16, show_default=True, type=click.IntRange(1), help="Requests at once per process.")
+def serve(bind: str, port: int, workers: int | None, threads: int) -> None:
+    config = Config.load()
+    gunicorn.http.wsgi.SERVER = f"archive/{__version__}"
+    _greet(config.public_url or f"http://{_host(bind)}:{port}")
+    _Server(config, _options(f"{_bracketed(bind)}:{port}", workers or os.cpu_count() or 1, threads)).run()
+
+
+def _options(address: str, workers: int, threads: int) -> dict[str, Any]:
+    return {
+        "bind": address,
+        "workers": workers,
+        "threads": threads,
+        "worker_class": "gthread",
+        "keepalive": 15,
+        "graceful_timeout": 30,
+        "limit_request_line": 0,  # a query may come in the URL, however long
+        "control_socket_disable": True,
+        "loglevel": "warning",
+        "proc_name": "archive serve",
+        **({"worker_tmp_dir": str(_SHARED_MEMORY)} if _SHARED_MEMORY.is_dir() else {}),
+    }
+
+
+def _greet(url: str) -> None:
+    url = url.rstrip("/")
+    click.echo(f"The archive is served at  {url}/")
+    click.echo(f"TAP, for TOPCAT and pyvo  {url}/tap")
+    click.echo("Try in Python:")
+    click.echo(
+        f'  import pyvo; print(pyvo.dal.TAPService("{url}/tap").search("SELECT * FROM TAP_SCHEMA.tables").to_table())'
+    )
+    click.echo("Ctrl+C stops it.")
+
+
+def _host(bind: str) -> str:
+    """A name under which this machine reaches itself when it listens at ``bind``."""
+    return "localhost" if bind in ("0.0.0.0", "::", "") else _bracketed(bind)  # noqa: S104 - compared, not bound
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,199 @@
+"""What all protocol faces share (DALI 1.1): parameters, limits, media types, error documents, streamed bodies.
+
+Text from a request becomes typed values here and nowhere below; a ``Fault`` becomes an HTTP answer here and
+nowhere above.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import secrets
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from flask import Request, Response
+from werkzeug.exceptions import HTTPException
+
+from archive.faults import Fault, FatalFault, NotFound, TransientFault, UsageFault
+from archive.results import Result, error_document, formats
+from archive.results.formats import Format
+
+XML = "text/xml"  # VOSI 1.1 section 5: text/xml for capabilities, availability and tables
+
+_log = logging.getLogger(__name__)
+
+
+# --- parameters (DALI 1.1 section 2.4, 3) -----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The parameters of one request: names folded to upper case, values in order, exactly as sent."""
+
+    values: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, request: Request) -> Parameters:
+        """Those of the URL and those of the body (form or multipart), merged (TAP 1.1 section 2.7)."""
+        pairs = itertools.chain(request.args.items(multi=True), request.form.items(multi=True))
+        return cls.of_pairs(pairs)
+
+    @classmethod
+    def of_pairs(cls, pairs: Iterable[tuple[str, str]]) -> Parameters:
+        """Parameters from (name, value) pairs, whatever the case of the names."""
+        values: dict[str, tuple[str, ...]] = {}
+        for name, value in pairs:
+            key = name.upper()
+            values[key] = (*values.get(key, ()), value)
+        return cls(values)
+
+    def one(self, name: str) -> str | None:
+        """The value of a parameter that may be given once; None if it is absent.
+
+        Raises:
+            UsageFault: it is given more than once.
+        """
+        found = self.values.get(name, ())
+        if len(found) > 1:
+            raise UsageFault(f"{name} is given {len(found)} times.", "Give it once.")
+        return found[0] if found else None
+
+    def every(self, name: str) -> tuple[str, ...]:
+        """All values of a parameter that may be repeated, in order."""
+        return self.values.get(name, ())
+
+
+def maxrec(parameters: Parameters) -> int | None:
+    """MAXREC: a number not below 0, or None if absent (DALI 1.1 section 3.4.4)."""
+    text = (parameters.one("MAXREC") or "").strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise UsageFault(
+            f"MAXREC={_shown(text)} is not a whole number from 0 upwards.", "MAXREC=0 asks for the columns alone."
+        )
+    return int(text) if len(text) < 19 else 10**18
+
+
+def runid(parameters: Parameters) -> str | None:
+    """RUNID: a name of at most 64 characters that the client gives its request (TAP 1.1 section 2.7.6)."""
+    text = parameters.one("RUNID")
+    if text is not None and len(text) > 64:
+        raise UsageFault(f"RUNID has {len(text)} characters.", "It may have 64.")
+    return text or None
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:39] + "\N{HORIZONTAL ELLIPSIS}")
+
+
+# --- formats (DALI 1.1 section 3.4.3) ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A format and the media type to answer with: the one asked for by name, else the format's own."""
+
+    format: Format
+    media: str
+
+
+def wanted(parameters: Parameters, *names: str) -> Wanted:
+    """The format asked for by the first of ``names`` that is present; the service's default if none is.
+
+    Raises:
+        UsageFault: no such format; the message lists those there are.
+    """
+    asked = next((value for name in names if (value := parameters.one(name))), None)
+    format_ = formats.find(asked)
+    return Wanted(format_, _media(asked, format_))
+
+
+def _media(asked: str | None, format_: Format) -> str:
+    """A plain media type is echoed (TAP 1.1 section 2.7.3), unless the format's own says the same and more."""
+    plain = (asked or "").strip().lower()
+    if "/" not in plain or ";" in plain or format_.mime.partition(";")[0] == plain:
+        return format_.mime
+    return plain
+
+
+# --- faults -----------------------------------------------------------------------------------------
+
+
+def as_fault(error: Exception) -> Fault:
+    """``error`` as a fault that may be shown to users.
+
+    What is no fault of ours nor of HTTP is logged with a number, and only the number is told.
+    """
+    match error:
+        case Fault():
+            return error
+        case HTTPException(code=404):
+            return NotFound("There is nothing at this address.")
+        case HTTPException(code=int(code), description=description) if code < 500:
+            return UsageFault(description or error.name, http=code)
+    incident = secrets.token_hex(4)
+    _log.error("incident %s", incident, exc_info=error)
+    return FatalFault(
+        f"The service failed (incident {incident}).", "If it happens again, tell its operators this number."
+    )
+
+
+def fault_headers(fault: Fault) -> dict[str, str]:
+    """What a client needs beside the message: when to come again."""
+    return {"Retry-After": str(fault.after)} if isinstance(fault, TransientFault) else {}
+
+
+def error_response(fault: Fault, format_: Format | None = None) -> Response:
+    """The error document of DALI 1.1 section 4.4 in ``format_`` (default: VOTable), with the fault's status."""
+    format_ = format_ or formats.find(None)
+    return Response(error_document(fault, format_), fault.status, fault_headers(fault), content_type=format_.mime)
+
+
+def plain_error(fault: Fault) -> Response:
+    """The fault as text, where a client expects no VOTable (DALI 1.1 section 4.2)."""
+    text = f"{fault.dali}: {fault}\n"
+    return Response(text, fault.status, fault_headers(fault), content_type="text/plain; charset=utf-8")
+
+
+# --- bodies -----------------------------------------------------------------------------------------
+
+
+def primed(result: Result) -> Result:
+    """``result`` with its first batch drawn, so that what fails at once fails before a status has been sent."""
+    rows = result.batches
+    try:
+        first = list(itertools.islice(rows, 1))
+    except BaseException:
+        result.close()
+        raise
+    result.batches = itertools.chain(first, rows)
+    return result
+
+
+def streamed(body: Iterator[bytes], media: str, request: Request, close: Callable[[], None]) -> Response:
+    """``body`` as it comes, compressed if the client asked for that; ``close`` is called when it is over.
+
+    It is over when all is sent, when the client has gone, and after a HEAD.
+    """
+    headers = {"Vary": "Accept-Encoding"}
+    if request.method != "HEAD" and request.accept_encodings.quality("gzip") > 0:
+        headers["Content-Encoding"] = "gzip"
+        body = gzipped(body)
+    response = Response(body, headers=headers, content_type=media)
+    response.call_on_close(close)
+    return response
+
+
+def gzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """``chunks`` as one gzip member; the first is flushed at once, so that a client sees the head early."""
+    packer = zlib.compressobj(level=1, wbits=31)
+    for number, chunk in enumerate(chunks):
+        packed = packer.compress(chunk)
+        if number == 0:
+            packed += packer.flush(zlib.Z_SYNC_FLUSH)
+        if packed:
+            yield packed
+    yield packer.flush()

@@ -1,0 +1,118 @@
+"""Queries to start from, made from what is published, so that each of them runs here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from archive.columns import Column
+from archive.standing import column_name, is_standing, table_name
+from archive.tables import Catalog, Position, Table
+
+_MOST_TABLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A query with a name to click on; ``tables`` are those it reads, ``key`` is unique and an XML name."""
+
+    key: str
+    name: str
+    query: str
+    tables: tuple[str, ...]
+
+
+def examples(catalog: Catalog) -> tuple[Example, ...]:
+    """Examples over the tables of ``catalog`` that have positions, then over any, then over TAP_SCHEMA."""
+    published = [table for table in catalog.tables() if not is_standing(table.key)]
+    mapped = [(table, table.position) for table in published if table.position is not None]
+    found: list[Example] = []
+    for table, position in mapped[:_MOST_TABLES]:
+        found += [*_brightest(table, position), _cone(table, position), *_histogram(table)]
+    if len(mapped) > 1:
+        found.append(_crossmatch(mapped[0], mapped[1]))
+    found += [_first_rows(table) for table in islice((t for t in published if t.position is None), _MOST_TABLES)]
+    return (*found, _largest_tables(), _magnitudes())
+
+
+def _cone(table: Table, at: Position) -> Example:
+    name = table_name(table)
+    query = (
+        f"SELECT {_select(table, at)}\nFROM {name}\n"
+        f"WHERE 1 = CONTAINS(POINT({column_name(table, at.lon)}, {column_name(table, at.lat)}), CIRCLE(56.75, 24.12, 5))"
+    )
+    return Example(f"cone-{_key(table)}", f"{name}: 5 degrees around the Pleiades", query, (name,))
+
+
+def _brightest(table: Table, at: Position) -> Iterator[Example]:
+    magnitude = _magnitude(table)
+    if magnitude is not None:
+        name = table_name(table)
+        order = column_name(table, magnitude.name)
+        query = f"SELECT TOP 2000 {_select(table, at)}\nFROM {name}\nWHERE {order} IS NOT NULL\nORDER BY {order}"
+        yield Example(f"brightest-{_key(table)}", f"{name}: the 2000 brightest over the sky", query, (name,))
+
+
+def _histogram(table: Table) -> Iterator[Example]:
+    magnitude = _magnitude(table)
+    if magnitude is not None:
+        name = table_name(table)
+        whole = f"FLOOR({column_name(table, magnitude.name)})"
+        query = (
+            f"SELECT {whole} AS magnitude, COUNT(*) AS number_of_rows\nFROM {name}\nGROUP BY {whole}\nORDER BY {whole}"
+        )
+        yield Example(f"histogram-{_key(table)}", f"{name}: how many of each magnitude", query, (name,))
+
+
+def _crossmatch(left: tuple[Table, Position], right: tuple[Table, Position]) -> Example:
+    (here, at_here), (there, at_there) = left, right
+    names = table_name(here), table_name(there)
+    a = f"a.{column_name(here, at_here.lon)}, a.{column_name(here, at_here.lat)}"
+    b = f"b.{column_name(there, at_there.lon)}, b.{column_name(there, at_there.lat)}"
+    distance = f"DISTANCE({a}, {b})"
+    query = (
+        f"SELECT TOP 100 {a}, {distance} * 3600 AS separation_arcsec\nFROM {names[0]} AS a\n"
+        f"JOIN {names[1]} AS b ON {distance} < 2 / 3600.0\n"
+        f"WHERE 1 = CONTAINS(POINT({a}), CIRCLE(56.75, 24.12, 5))"
+    )
+    return Example("crossmatch", f"{names[0]} and {names[1]}: the same star, within 2 arcsec", query, names)
+
+
+def _first_rows(table: Table) -> Example:
+    name = table_name(table)
+    return Example(f"rows-{_key(table)}", f"{name}: ten rows", f"SELECT TOP 10 *\nFROM {name}", (name,))
+
+
+def _largest_tables() -> Example:
+    query = (
+        "SELECT table_name, COUNT(*) AS number_of_columns\nFROM TAP_SCHEMA.columns\n"
+        "GROUP BY table_name\nORDER BY number_of_columns DESC"
+    )
+    return Example("tables", "Tables by number of columns", query, ("TAP_SCHEMA.columns",))
+
+
+def _magnitudes() -> Example:
+    query = (
+        "SELECT table_name, column_name, unit, ucd, description\nFROM TAP_SCHEMA.columns\n"
+        "WHERE ucd LIKE 'phot.mag%' OR ucd LIKE 'pos.eq%'"
+    )
+    return Example("columns", "Columns that are positions or magnitudes", query, ("TAP_SCHEMA.columns",))
+
+
+def _select(table: Table, at: Position) -> str:
+    """An identifier, the position and a magnitude, where there are such columns."""
+    chosen = [table.primary_key[0]] if len(table.primary_key) == 1 else []
+    chosen += [at.lon, at.lat]
+    magnitude = _magnitude(table)
+    if magnitude is not None:
+        chosen.append(magnitude.name)
+    return ", ".join(column_name(table, name) for name in dict.fromkeys(chosen))
+
+
+def _magnitude(table: Table) -> Column | None:
+    return next((column for column in table.columns if (column.ucd or "").startswith("phot.mag")), None)
+
+
+def _key(table: Table) -> str:
+    return "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in table.qualified.lower())

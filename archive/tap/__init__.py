@@ -1,0 +1,5 @@
+"""Table Access Protocol 1.1: the face by which tools such as TOPCAT and pyvo ask in ADQL."""
+
+from archive.tap.face import TapFace
+
+__all__ = ["TapFace"]

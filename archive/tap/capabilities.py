@@ -1,0 +1,94 @@
+"""What the TAP service declares of itself (TAPRegExt 1.0): languages, functions, formats, limits, as they are.
+
+Functions come from the table the resolver reads, formats from the table of writers, limits from the
+configuration, so that nothing is declared that does not work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from lxml import etree
+
+from archive import vosi
+from archive.adql.functions import FUNCTIONS, Function, Group
+from archive.config import Config
+from archive.results.formats import FORMATS, Format
+from archive.vosi import E
+
+_FEATURES = "ivo://ivoa.net/std/tapregext#"  # in lower case, as ADQL 2.1 section 4 has it
+_UDF = f"{_FEATURES}{Group.UDF}"
+
+# TAPRegExt 1.0 section 2.3 knows these; any other geometry function of ours is an extension, declared as such.
+_STANDARD_GEOMETRY = frozenset(
+    "AREA BOX CENTROID CIRCLE CONTAINS COORD1 COORD2 COORDSYS DISTANCE INTERSECTS POINT POLYGON REGION".split()
+)
+
+# Optional features of ADQL 2.1 section 4 that are no functions.
+_SYNTAX = {
+    Group.STRING: ("ILIKE",),
+    "features-adql-common-table": ("WITH",),
+    "features-adql-sets": ("UNION", "EXCEPT", "INTERSECT"),
+    "features-adql-type": ("CAST",),
+    "features-adql-offset": ("OFFSET",),
+}
+
+
+def records(base: str, config: Config) -> Iterator[etree._Element]:
+    """The capabilities of the TAP service at ``base`` beside those of VOSI."""
+    yield _table_access(base, config)
+    examples = vosi.interface(f"{base}/examples", "full", "1.0", "vr:WebBrowser")
+    yield E.capability(examples, standardID="ivo://ivoa.net/std/DALI#examples")
+
+
+def _table_access(base: str, config: Config) -> etree._Element:
+    return E.capability(
+        vosi.interface(base, "base", "1.1"),
+        _language(),
+        *(_output_format(format_) for format_ in FORMATS),
+        *_output_limit(config),
+        vosi.xsi_type("tr:TableAccess"),
+        standardID="ivo://ivoa.net/std/TAP",
+    )
+
+
+def _language() -> etree._Element:
+    standard = "ivo://ivoa.net/std/ADQL#v"
+    versions = [E.version(number, {"ivo-id": standard + number}) for number in ("2.0", "2.1")]
+    description = E.description("Astronomical Data Query Language; 2.1 unless asked otherwise")
+    return E.language(E.name("ADQL"), *versions, description, *_features())
+
+
+def _features() -> Iterator[etree._Element]:
+    standard = [function for function in FUNCTIONS if _is_standard(function)]
+    groups: dict[str, list[str]] = {group: list(forms) for group, forms in _SYNTAX.items()}
+    for function in standard:
+        groups.setdefault(function.group, []).append(function.name)
+    for group, forms in sorted(groups.items()):
+        yield _feature_group(_FEATURES + group, ((form, None) for form in forms))
+    extensions = [function for function in FUNCTIONS if function.group and function not in standard]
+    yield _feature_group(_UDF, ((form, function.description) for function in extensions for form in function.forms))
+
+
+def _is_standard(function: Function) -> bool:
+    if function.group == Group.GEOMETRY:
+        return function.name in _STANDARD_GEOMETRY
+    return function.group not in (Group.CORE, Group.UDF)
+
+
+def _feature_group(kind: str, forms: Iterable[tuple[str, str | None]]) -> etree._Element:
+    features = (E.feature(E.form(form), *([E.description(text)] if text else [])) for form, text in forms)
+    return E.languageFeatures(*features, type=kind)
+
+
+def _output_format(format_: Format) -> etree._Element:
+    names = [E.mime(format_.mime), *(E.alias(alias) for alias in format_.aliases)]
+    return E.outputFormat(*names, {"ivo-id": format_.ivo_id} if format_.ivo_id else {})
+
+
+def _output_limit(config: Config) -> Iterator[etree._Element]:
+    """Rows of an answer: without MAXREC, and at most. Only what is limited is declared."""
+    limits = {"default": config.default_maxrec, "hard": config.hard_maxrec}
+    known = [getattr(E, name)(str(rows), unit="row") for name, rows in limits.items() if rows is not None]
+    if known:
+        yield E.outputLimit(*known)

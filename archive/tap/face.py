@@ -1,0 +1,112 @@
+"""The resources of TAP 1.1 below ``/tap``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Blueprint, Response, request
+
+from archive import dali, vosi
+from archive.dali import Parameters
+from archive.examples import examples
+from archive.faults import Fault, NotFound, UsageFault
+from archive.query import Question
+from archive.results import Envelope, encode
+from archive.results.formats import Format
+from archive.serving import Serving
+from archive.tap import capabilities, document
+from archive.tap.request import TapRequest, wanted
+
+_XHTML = "application/xhtml+xml"
+_TABLES_WORTH_A_SHORT_FORM = 1000  # above this, /tables without detail leaves the columns out
+
+
+class TapFace:
+    """The views; ``base_url`` gives the public URL of the service for the request at hand."""
+
+    def __init__(self, serving: Serving, base_url: Callable[[], str]) -> None:
+        self._serving = serving
+        self._base_url = base_url
+
+    def blueprint(self) -> Blueprint:
+        """All resources, relative to the base URL of TAP."""
+        face = Blueprint("tap", __name__)
+        face.add_url_rule("", "home", self.home)
+        face.add_url_rule("/sync", "sync", self.sync, methods=["GET", "POST"])
+        face.add_url_rule("/capabilities", "capabilities", self.capabilities)
+        face.add_url_rule("/availability", "availability", self.availability)
+        face.add_url_rule("/tables", "tables", self.tables)
+        face.add_url_rule("/tables/<path:name>", "table", self.table)
+        face.add_url_rule("/examples", "examples", self.examples)
+        face.register_error_handler(Exception, _plain)
+        return face
+
+    @property
+    def _base(self) -> str:
+        return f"{self._base_url()}/tap"
+
+    def sync(self) -> Response:
+        """Answer a query at once (TAP 1.1 section 2.1)."""
+        form: Format | None = None
+        try:
+            parameters = Parameters.of(request)
+            form = wanted(parameters).format
+            return self._answer(TapRequest.read(parameters))
+        except Exception as error:  # the door: whatever happened, the client gets a DALI error document
+            return dali.error_response(dali.as_fault(error), form)
+
+    def _answer(self, asked: TapRequest) -> Response:
+        config = self._serving.config
+        question = Question(
+            query=asked.query,
+            language=asked.language,
+            maxrec=asked.maxrec,
+            seconds=config.sync_seconds,
+            default_maxrec=config.default_maxrec,
+            hard_maxrec=config.hard_maxrec,
+        )
+        result = dali.primed(self._serving.answer(question))
+        body = encode(result, asked.wanted.format, Envelope())
+        return dali.streamed(body, asked.wanted.media, request, result.close)
+
+    def capabilities(self) -> Response:
+        """What this service can do (VOSI 1.1 section 2, TAPRegExt 1.0)."""
+        records = [*vosi.own_capabilities(self._base), *capabilities.records(self._base, self._serving.config)]
+        return Response(vosi.capabilities(records), content_type=dali.XML)
+
+    def availability(self) -> Response:
+        """Whether this service works; asks ledger and engine (VOSI 1.1 section 5)."""
+        notes = self._serving.ailments()
+        return Response(vosi.availability(not notes, self._serving.since, notes), content_type=dali.XML)
+
+    def tables(self) -> Response:
+        """All tables (VOSI 1.1 section 4); ``detail`` is ``min`` or ``max``."""
+        catalog = self._serving.catalog()
+        detail = Parameters.of(request).one("DETAIL")
+        if detail not in (None, "min", "max"):
+            raise UsageFault(f"detail={detail!r} is not offered.", "Say detail=min or detail=max.")
+        small = sum(1 for _ in catalog.tables()) <= _TABLES_WORTH_A_SHORT_FORM
+        columns = detail == "max" or (detail is None and small)
+        return Response(vosi.tableset(catalog, columns=columns), content_type=dali.XML)
+
+    def table(self, name: str) -> Response:
+        """One table by the name it has in ``/tables`` (VOSI 1.1 section 4.2)."""
+        catalog = self._serving.catalog()
+        table = vosi.find_table(catalog, name)
+        if table is None:
+            raise NotFound(f"There is no table {name}.", f"{self._base}/tables?detail=min lists all tables.")
+        return Response(vosi.table(catalog, table), content_type=dali.XML)
+
+    def examples(self) -> Response:
+        """Queries to start from (DALI 1.1 section 2.3, TAP 1.1 section 2.5)."""
+        page = document.examples(examples(self._serving.catalog()))
+        return Response(page, content_type=_XHTML)
+
+    def home(self) -> Response:
+        """For people who follow the base URL."""
+        return Response(document.home(self._base, self._base_url()), content_type=_XHTML)
+
+
+def _plain(error: Exception) -> Response:
+    fault: Fault = dali.as_fault(error)
+    return dali.plain_error(fault)
