@@ -16,11 +16,15 @@ FLOORS: dict[str, float] = {
     "columns": 0.1,
     "tables": 0.2,
     "sky": 0,
+    "documents": 0.1,
+    "vocabularies": 0,
+    "felis": 0.2,
     "releases": 0.3,
     "config": 0.3,
     # 1 languages
     "adql": 1,
     "results": 1,
+    "intake": 1,
     # 2 rooms
     "ledger": 2,
     "engine": 2,
@@ -36,6 +40,7 @@ FLOORS: dict[str, float] = {
     "dali": 4,
     "vosi": 4.1,
     "uws": 4.1,
+    "examples": 4.1,
     "tap": 4.5,
     "sia": 4.5,
     "datalink": 4.5,

@@ -20,7 +20,7 @@ def service(site: Site) -> pyvo.dal.TAPService:
 
 
 def test_the_tables_are_listed_with_their_columns(service: pyvo.dal.TAPService) -> None:
-    assert "ext_tycho2.star" in service.tables.keys()
+    assert "ext_tycho2.star" in set(service.tables.keys())
     columns = {column.name: column for column in service.tables["ext_tycho2.star"].columns}
     assert {"star_id", "ra", "dec", "vt_mag"} <= columns.keys()
     assert (columns["ra"].unit, columns["dec"].unit, columns["vt_mag"].unit) == ("deg", "deg", "mag")
