@@ -2,3 +2,7 @@
 
 This package is a language and knows no SQL: rooms above turn its bound tree into rows.
 """
+
+from archive.adql.parser import parse
+
+__all__ = ["parse"]

@@ -1,7 +1,9 @@
 """The syntax tree of ADQL 2.1 (and 2.0): what was written, with the place where each part stands.
 
 Nodes are frozen; ``at`` is the offset of the node's first character in ``Query.text`` (-1 for trees built
-by a program, such as the one SIA2 makes). ``Query.place(at)`` turns an offset into line and column.
+by a program, such as the one SIA2 makes). What is written between its operands (``Binary``, all conditions but
+``Not`` and ``Exists``, ``Join``, ``SetOperation``) stands at its operator. ``Query.place(at)`` turns an offset
+into line and column.
 """
 
 from __future__ import annotations
@@ -336,5 +338,10 @@ class Query:
         """Line and column (both from 1) of offset ``at``, or None where the text is unknown."""
         if at < 0 or not self.text:
             return None
-        start = self.text.rfind("\n", 0, at) + 1
-        return self.text.count("\n", 0, at) + 1, at - start + 1
+        return place_of(self.text, at)
+
+
+def place_of(text: str, at: int) -> tuple[int, int]:
+    """Line and column (both from 1, in characters) of offset ``at`` in ``text``."""
+    start = text.rfind("\n", 0, at) + 1
+    return text.count("\n", 0, at) + 1, at - start + 1

@@ -1,0 +1,209 @@
+"""Where the parser stands in the tokens, and what it says when they are not what they should be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NoReturn
+
+from archive.adql.lexer import END, NAME, NUMBER, QUOTED, STRING, Tokens, fault_at
+from archive.adql.tree import Identifier, place_of
+from archive.adql.words import AGGREGATES, FUNCTIONS, NEW_IN_2_1
+
+MOST_NESTING = 256
+"""How deep parentheses and function calls may be nested; a subquery counts eight times."""
+
+_BIGGEST = 2**63 - 1
+
+
+class Cursor:
+    """A place in the tokens. ``i`` is the index of the next token; it is moved on only past what was accepted."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self.text = tokens.text
+        self.kinds = tokens.kinds
+        self.texts = tokens.texts
+        self.places = tokens.places
+        self.i = 0
+        self.nesting = 0
+        self.links = 0  # nodes made so far that deepen the tree without nesting the text
+
+    def accept(self, kind: str) -> bool:
+        """Step over the next token if it is a ``kind``."""
+        if self.kinds[self.i] == kind:
+            self.i += 1
+            return True
+        return False
+
+    def expect(self, kind: str, expected: str = "") -> None:
+        """Step over the next token, which must be a ``kind``."""
+        if self.kinds[self.i] != kind:
+            self.unexpected(expected or kind)
+        self.i += 1
+
+    def enter(self, weight: int = 1) -> int:
+        """Step over an opening parenthesis; returns its index for ``leave``."""
+        opened = self.i
+        if self.kinds[opened] != "(":
+            self.unexpected('"("')
+        self.nesting += weight
+        if self.nesting > MOST_NESTING:
+            self.refuse("the query is nested too deeply here.", "Use fewer parentheses or WITH for subqueries.")
+        self.i = opened + 1
+        return opened
+
+    def leave(self, opened: int, expected: str = "", weight: int = 1) -> None:
+        """Step over the parenthesis that closes the one at token ``opened``."""
+        if self.kinds[self.i] != ")":
+            line, column = place_of(self.text, self.places[opened])
+            wanted = f'{expected}{" or " if expected else ""}")" for the "(" at line {line}, column {column}'
+            self.unexpected(wanted)
+        self.nesting -= weight
+        self.i += 1
+
+    def identifier(self, expected: str) -> Identifier:
+        """Read one name, quoted or not."""
+        i = self.i
+        kind = self.kinds[i]
+        if kind == NAME:
+            self.i = i + 1
+            return Identifier(self.texts[i], False, self.places[i])
+        if kind == QUOTED:
+            self.i = i + 1
+            return self.quoted(i)
+        self.unexpected(expected, naming=True)
+
+    def quoted(self, i: int) -> Identifier:
+        """The delimited identifier at token ``i``."""
+        name = self.texts[i][1:-1].replace('""', '"')
+        if not name:
+            self.refuse('"" is no name.', "Write a name between the quotes, or '' for an empty string.", i)
+        return Identifier(name, True, self.places[i])
+
+    def unsigned(self, after: str) -> int:
+        """Read the row count of TOP or OFFSET."""
+        text = self.texts[self.i]
+        if self.kinds[self.i] != NUMBER or not text.isdigit():
+            self.unexpected(f"a whole number of rows, without sign, after {after}")
+        if len(text) > 19 or int(text) > _BIGGEST:
+            self.refuse(f"{after} {text} is out of range.", f"The largest number is {_BIGGEST}.")
+        self.i += 1
+        return int(text)
+
+    def refuse(self, message: str, remedy: str = "", i: int | None = None) -> NoReturn:
+        """Raise the fault ``message`` at token ``i`` (the next one by default)."""
+        raise fault_at(self.text, self.places[self.i if i is None else i], message, remedy)
+
+    def unexpected(self, expected: str, *, naming: bool = False) -> NoReturn:
+        """Raise the fault that another token than the ``expected`` one was found, with the best advice there is."""
+        self.refuse(f"expected {expected}, found {self._found()}.", self._advice(naming))
+
+    def _found(self) -> str:
+        kind, text = self.kinds[self.i], self.texts[self.i]
+        if kind == END:
+            return "the end of the query"
+        if kind == STRING:
+            return "the string " + (text if len(text) <= 40 else f"{text[:36]}...'")
+        if kind in (NAME, QUOTED):
+            return "the name " + (text if len(text) <= 40 else text[:36] + "...")
+        return f"the reserved word {text}" if kind not in _CLAUSES and text[0].isalpha() else f'"{text[:40]}"'
+
+    def _advice(self, naming: bool) -> str:
+        kind, word = self.kinds[self.i], self.texts[self.i].upper()
+        before = self.texts[self.i - 1].upper() if self.i else ""
+        if naming and (kind in FUNCTIONS or kind in AGGREGATES or kind not in _SAID) and kind[:1].isalpha():
+            if kind.isupper() and kind not in _CLAUSES:
+                return self._quote(self.texts[self.i])
+        for said in (_SAID.get(word), _SAID_BEFORE.get(before)):
+            if said and kind not in (STRING, QUOTED):
+                return said
+        if word in NEW_IN_2_1 and kind == NAME:
+            return f"{word} belongs to ADQL 2.1: ask with LANG=ADQL-2.1."
+        if kind in FUNCTIONS or kind in AGGREGATES:
+            return f"{word} names a function: write {word}(...), or {self._quote(self.texts[self.i], start='')}"
+        if kind.isupper() and kind not in _CLAUSES:
+            return self._quote(self.texts[self.i])
+        if kind in _OPERANDS and self.i and self.kinds[self.i - 1] in _COMPLETE:
+            return "A comma or an operator may be missing before it."
+        if before == "," and kind in _CLAUSES:
+            return "There is a comma too many before it."
+        return ""
+
+    def _quote(self, word: str, start: str = "As a reserved word ") -> str:
+        name = f'"{word}"'
+        if start:
+            return f"{start}it can be a name only in double quotes: {name}."
+        return f"to use it as a name put it into double quotes: {name}."
+
+
+_OPERANDS = frozenset({NAME, QUOTED, NUMBER, STRING})
+_COMPLETE = _OPERANDS | {")", "NULL"}
+_CLAUSES = frozenset(
+    """
+    SELECT FROM WHERE GROUP HAVING ORDER BY UNION EXCEPT INTERSECT OFFSET WITH AND OR NOT IN LIKE ILIKE BETWEEN IS AS ON
+    USING JOIN INNER LEFT RIGHT FULL OUTER NATURAL CROSS ASC DESC DISTINCT ALL TOP EXISTS NULL
+    """.split()
+)
+"""Words that give a query its form: finding one points to what is missing before it, not to an unquoted name."""
+
+_ROWS = "ADQL limits rows with TOP: SELECT TOP 10 ..., and skips them with OFFSET 10 at the end."
+_NO_WINDOWS = "ADQL has no window functions (OVER); use GROUP BY in a subquery and join with it."
+_NO_BOOLEANS = "ADQL has no boolean literals: compare a boolean column with 1 or 0."
+_TIMES = "Write a time as CAST('2015-06-01T12:00:00' AS TIMESTAMP) or as a plain string."
+_ONLY_SELECT = "A query begins with SELECT or WITH; nothing can be changed through ADQL."
+_QUANTIFIED = "ADQL has no comparison with ANY, SOME or ALL; use IN (SELECT ...) or EXISTS (SELECT ...)."
+_NO_FUNCTION = "ADQL has no such function; /capabilities lists those there are."
+
+_SAID: Mapping[str, str] = {
+    "LIMIT": _ROWS,
+    "FETCH": _ROWS,
+    "OVER": _NO_WINDOWS,
+    "PARTITION": _NO_WINDOWS,
+    "CASE": "ADQL has no CASE; COALESCE(a, b) replaces NULLs, UNION ALL joins queries with different conditions.",
+    "WHEN": "ADQL has no CASE.",
+    "TRUE": _NO_BOOLEANS,
+    "FALSE": _NO_BOOLEANS,
+    "UNKNOWN": "Write IS NULL.",
+    "DATE": _TIMES,
+    "TIME": _TIMES,
+    "TIMESTAMP": _TIMES,
+    "INTERVAL": "ADQL has no intervals of time; compare times with plain strings or MJD columns with numbers.",
+    "CURRENT_TIMESTAMP": "ADQL has no clock; write the time itself.",
+    "CURRENT_DATE": "ADQL has no clock; write the time itself.",
+    "CURRENT_TIME": "ADQL has no clock; write the time itself.",
+    "ESCAPE": "LIKE has no ESCAPE clause in ADQL; % and _ always stand for any characters.",
+    "ANY": _QUANTIFIED,
+    "SOME": _QUANTIFIED,
+    "NULLIF": _NO_FUNCTION,
+    "SUBSTRING": _NO_FUNCTION,
+    "TRIM": _NO_FUNCTION,
+    "EXTRACT": _NO_FUNCTION,
+    "CONVERT": "Write CAST(x AS type).",
+    "CHAR_LENGTH": _NO_FUNCTION,
+    "CHARACTER_LENGTH": _NO_FUNCTION,
+    "INSERT": _ONLY_SELECT,
+    "UPDATE": _ONLY_SELECT,
+    "DELETE": _ONLY_SELECT,
+    "DROP": _ONLY_SELECT,
+    "CREATE": _ONLY_SELECT,
+    "ALTER": _ONLY_SELECT,
+    "GRANT": _ONLY_SELECT,
+    "NULLS": "NULLS FIRST and NULLS LAST are not in ADQL; NULLs always come last here.",
+    "RECURSIVE": "WITH RECURSIVE is not in ADQL.",
+    "REGEXP": "ADQL matches text with LIKE and ILIKE.",
+    "RLIKE": "ADQL matches text with LIKE and ILIKE.",
+    "MINUS": "The difference of two queries is written EXCEPT.",
+    "WITH": "WITH may stand only once, at the beginning of the whole query.",
+    "INTO": "Queries store nothing: results are downloaded, or uploaded again as a table.",
+    "PERCENT": _ROWS,
+    ";": "Send one query at a time.",
+}
+"""What is told of a word that stands where it does not belong."""
+
+_SAID_BEFORE: Mapping[str, str] = {
+    "LIMIT": _ROWS,
+    "OVER": _NO_WINDOWS,
+    "RECURSIVE": _SAID["RECURSIVE"],
+    "MINUS": _SAID["MINUS"],
+    "IS": "Write IS NULL or IS NOT NULL.",
+}
+"""What is told when an innocent token follows such a word, which was taken for a name."""

@@ -1,0 +1,450 @@
+"""The grammar of values and conditions: a Pratt parser over one table of prefixes and one of infixes.
+
+Values and conditions are parsed by the same climb, because after "(" nobody knows yet which will come; what
+was found is checked where it is used. Precedence, weakest first: OR, AND, NOT, predicates, ``||``, ``+ -``,
+``* / %``, sign (ADQL 2.1 sections 2.2 and 4).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NoReturn
+
+from archive.adql import tree
+from archive.adql.cursor import Cursor
+from archive.adql.lexer import NAME, NUMBER, QUOTED, STRING
+from archive.adql.tree import (
+    Aggregate,
+    And,
+    Between,
+    Binary,
+    Call,
+    Cast,
+    Comparison,
+    Condition,
+    Exists,
+    Expression,
+    Identifier,
+    InList,
+    InQuery,
+    IsNull,
+    Like,
+    Name,
+    Not,
+    Null,
+    Number,
+    Or,
+    Scalar,
+    Signed,
+    Text,
+    TypeName,
+)
+from archive.adql.words import AGGREGATES, FUNCTIONS
+
+Node = Expression | Condition
+
+OR, AND, PREDICATE, VALUE, SUM, PRODUCT, SIGN = 1, 2, 4, 5, 6, 7, 8
+
+CONDITIONS = frozenset({Comparison, Between, InList, InQuery, Like, IsNull, Exists, And, Or, Not})
+AFTER_QUERY = frozenset({"UNION", "EXCEPT", "INTERSECT", "ORDER", "OFFSET"})
+SUBQUERY = 8  # what a subquery adds to the nesting
+
+_MOST_DIGITS = 1000
+_TRUTH_FUNCTIONS = ("CONTAINS", "INTERSECTS")
+_CAST_TARGETS = {
+    "INTEGER", "SMALLINT", "BIGINT", "REAL", "DOUBLE PRECISION", "CHAR", "VARCHAR", "TIMESTAMP", "POINT", "CIRCLE",
+    "POLYGON",
+}  # fmt: skip
+_CAST_INSTEAD = {
+    "INT": "INTEGER",
+    "LONG": "BIGINT",
+    "FLOAT": "REAL or DOUBLE PRECISION",
+    "DOUBLE": "DOUBLE PRECISION",
+    "NUMERIC": "DOUBLE PRECISION",
+    "DECIMAL": "DOUBLE PRECISION",
+    "TEXT": "VARCHAR",
+    "STRING": "VARCHAR",
+    "CHARACTER": "CHAR or VARCHAR",
+    "DATE": "TIMESTAMP",
+    "DATETIME": "TIMESTAMP",
+    "BOOLEAN": "INTEGER",
+}
+
+
+class Expressions(Cursor):
+    """Reads values and conditions; how a subquery is read is the business of ``parser.Parser``."""
+
+    def body(self) -> tree.Body:
+        """Read a query after its opening parenthesis, up to but not with the closing one."""
+        raise AssertionError("defined by the parser of whole queries")
+
+    def body_after(self, first: tree.Body) -> tree.Body:
+        """Read on behind a parenthesised query: set operations, ORDER BY, OFFSET."""
+        raise AssertionError("defined by the parser of whole queries")
+
+    def value(self) -> Expression:
+        """Read an expression."""
+        return self.as_value(self.climb(VALUE))
+
+    def condition(self) -> Condition:
+        """Read a search condition."""
+        return self.as_condition(self.climb(OR))
+
+    def climb(self, floor: int) -> Node:
+        """Read what binds at least as strongly as ``floor``."""
+        kinds = self.kinds
+        prefix = _PREFIXES.get(kinds[self.i])
+        if prefix is None:
+            self.unexpected("a value", naming=True)
+        left = prefix(self)
+        while (infix := _INFIXES.get(kinds[self.i])) is not None and infix[0] >= floor:
+            left = infix[1](self, left)
+        return left
+
+    def as_value(self, node: Node) -> Expression:
+        """``node``, which must be a value."""
+        if type(node) in CONDITIONS:
+            if self.kinds[self.i] in _COMPARISONS:
+                self.refuse("comparisons cannot be chained.", "Write a < b AND b < c.")
+            self._misused(node, "a condition stands where a value is needed.", "Conditions go into WHERE or HAVING.")
+        return node  # type: ignore[return-value]
+
+    def as_condition(self, node: Node) -> Condition:
+        """``node``, which must be a condition."""
+        if type(node) not in CONDITIONS:
+            self._not_a_condition(node)  # type: ignore[arg-type]
+        return node  # type: ignore[return-value]
+
+    def _not_a_condition(self, node: Expression) -> NoReturn:
+        if isinstance(node, Call) and node.name.text.upper() in _TRUTH_FUNCTIONS:
+            name = node.name.text.upper()
+            message = f"{name}(...) alone is not a condition: it gives the number 1 or 0."
+            self._misused(node, message, f"Write 1 = {name}(...).")
+        if _PREFIXES.get(self.kinds[self.i]) is None:
+            if isinstance(node, Name):
+                example = ".".join(map(str, node.parts))
+                remedy = f"A boolean column is compared with 1: {example} = 1."
+            else:
+                remedy = "Compare it: =, <>, <, >, <=, >=, BETWEEN, IN, LIKE, IS NULL."
+            self._misused(node, "a value stands where a condition is needed.", remedy)
+        self.unexpected("a comparison (=, <>, <, >, <=, >=, BETWEEN, IN, LIKE, ILIKE, IS NULL)")
+
+    def _misused(self, node: Node, message: str, remedy: str) -> NoReturn:
+        # Report the place of the node; tokens are sorted by place.
+        at = self.places.index(node.at) if node.at in self.places else self.i
+        self.refuse(message, remedy, at)
+
+    # --- what a value begins with -----------------------------------------------------------------
+
+    def _number(self) -> Number:
+        i = self.i
+        text = self.texts[i]
+        value: int | float
+        if len(text) > _MOST_DIGITS:
+            self.refuse("this number has too many digits.")
+        if text.isdigit():
+            value = int(text)
+        else:
+            value = float(text)
+            if math.isinf(value):
+                self.refuse(f"{text} is larger than any double.", "The largest is about 1.8e308.")
+        self.i = i + 1
+        return Number(value, text, self.places[i])
+
+    def _string(self) -> Text:
+        i = self.i
+        self.i = i + 1
+        return Text(self.texts[i][1:-1].replace("''", "'"), self.places[i])
+
+    def _null(self) -> Null:
+        self.i += 1
+        return Null(self.places[self.i - 1])
+
+    def _name(self) -> Expression:
+        i = self.i
+        follower = self.kinds[i + 1]
+        if follower == "(":
+            return self._call()
+        at = self.places[i]
+        first = Identifier(self.texts[i], False, at)
+        self.i = i + 1
+        return self._qualified(first, at) if follower == "." else Name((first,), at)
+
+    def _quoted_name(self) -> Name:
+        i = self.i
+        first = self.quoted(i)
+        self.i = i + 1
+        if self.kinds[i + 1] == "(":
+            self.refuse("a function's name is never quoted.", f"Write {first.text}(...).", i)
+        return self._qualified(first, first.at) if self.kinds[i + 1] == "." else Name((first,), first.at)
+
+    def _qualified(self, first: Identifier, at: int) -> Name:
+        parts = [first]
+        while self.accept("."):
+            parts.append(self.identifier("a name after the dot"))
+        if len(parts) > 4:
+            self.refuse("a column's name has too many parts.", "At most catalog.schema.table.column is possible.")
+        if self.kinds[self.i] == "(":
+            self.refuse("a function's name has no dots.", f"Write {parts[-1].text}(...).", self.i - 1)
+        return Name(tuple(parts), at)
+
+    def _call(self) -> Call:
+        i = self.i
+        name = Identifier(self.texts[i], False, self.places[i])
+        self.i = i + 1
+        if self.kinds[i + 1] != "(":
+            self.i = i
+            self.unexpected("a value", naming=True)
+        opened = self.enter()
+        arguments: list[Expression] = []
+        if self.kinds[self.i] != ")":
+            if self.kinds[self.i] in _ONLY_IN_AGGREGATES:
+                self._no_aggregate(name.text)
+            arguments.append(self.as_value(self.climb(VALUE)))
+            while self.accept(","):
+                arguments.append(self.as_value(self.climb(VALUE)))
+        self.leave(opened, '","' if arguments else "")
+        return Call(name, tuple(arguments), name.at)
+
+    def _no_aggregate(self, name: str) -> NoReturn:
+        word = self.texts[self.i]
+        self.refuse(f"{name} takes no {word}.", "DISTINCT, ALL and * belong to COUNT, SUM, AVG, MIN and MAX.")
+
+    def _aggregate(self) -> Aggregate:
+        i = self.i
+        function = self.kinds[i]
+        self.i = i + 1
+        if self.kinds[i + 1] != "(":
+            self.i = i
+            self.unexpected("a value", naming=True)
+        opened = self.enter()
+        distinct = self.accept("DISTINCT")
+        plain = not distinct and not self.accept("ALL")
+        argument = None
+        if self.kinds[self.i] != "*":
+            argument = self.as_value(self.climb(VALUE))
+        elif function == "COUNT" and plain:
+            self.i += 1
+        else:
+            self.refuse(f"{function} cannot take * here.", "Only COUNT(*) counts rows; name a column.")
+        if self.kinds[self.i] == ",":
+            self.refuse(f"{function} takes one argument.", f"Write {function}(x).")
+        self.leave(opened)
+        return Aggregate(function, argument, distinct, self.places[i])
+
+    def _cast(self) -> Cast:
+        i = self.i
+        self.i = i + 1
+        if self.kinds[i + 1] != "(":
+            self.i = i
+            self.unexpected("a value", naming=True)
+        opened = self.enter()
+        operand = self.as_value(self.climb(VALUE))
+        self.expect("AS", "AS and the type to cast to")
+        target = self._type_name()
+        self.leave(opened)
+        return Cast(operand, target, self.places[i])
+
+    def _type_name(self) -> TypeName:
+        i = self.i
+        word = self.texts[i].upper()
+        self.i = i + 1
+        if word == "DOUBLE" and self.kinds[i + 1] == "PRECISION":
+            self.i = i + 2
+            word = "DOUBLE PRECISION"
+        if word not in _CAST_TARGETS:
+            self.i = i
+            remedy = f"Write {_CAST_INSTEAD[word]}." if word in _CAST_INSTEAD else ""
+            known = ", ".join(sorted(_CAST_TARGETS))
+            self.refuse(f"{self.texts[i] or 'the end of the query'} is no type to cast to ({known}).", remedy)
+        length = None
+        if word in ("CHAR", "VARCHAR") and self.accept("("):
+            length = self.unsigned(word + "(")
+            if length == 0:
+                self.refuse(f"the length of {word} is at least 1.", "", self.i - 1)
+            self.expect(")", '")" after the length')
+        return TypeName(word, length, self.places[i])
+
+    def _sign(self) -> Signed:
+        first = self.i
+        while self.kinds[self.i] in ("+", "-"):
+            self.i += 1
+        end = self.i
+        node = self.as_value(self.climb(SIGN))
+        for i in range(end - 1, first - 1, -1):
+            self.links += 1
+            node = Signed(self.kinds[i], node, self.places[i])
+        return node  # type: ignore[return-value]
+
+    def _parenthesis(self) -> Node:
+        opened = self.i
+        if self.kinds[opened + 1] in ("SELECT", "WITH"):
+            return Scalar(self.subquery(), self.places[opened])
+        self.enter()
+        inner = self.climb(OR)
+        if type(inner) is Scalar and self.kinds[self.i] in AFTER_QUERY:
+            inner = Scalar(self.body_after(inner.query), inner.at)
+        if self.kinds[self.i] == "," and type(inner) not in CONDITIONS:
+            self.refuse("ADQL has no lists of values in parentheses here.", "Compare one value at a time.")
+        self.leave(opened, "an operator")
+        return inner
+
+    def subquery(self) -> tree.Body:
+        """Read ``( query )``."""
+        opened = self.enter(SUBQUERY)
+        body = self.body()
+        self.leave(opened, weight=SUBQUERY)
+        return body
+
+    # --- what a condition begins with -------------------------------------------------------------
+
+    def _not(self) -> Not:
+        first = self.i
+        while self.kinds[self.i] == "NOT":
+            self.i += 1
+        end = self.i
+        node = self.as_condition(self.climb(PREDICATE))
+        for i in range(end - 1, first - 1, -1):
+            self.links += 1
+            node = Not(node, self.places[i])
+        return node  # type: ignore[return-value]
+
+    def _exists(self) -> Exists:
+        at = self.places[self.i]
+        self.i += 1
+        if self.kinds[self.i] != "(":
+            self.unexpected("a subquery in parentheses after EXISTS")
+        return Exists(self.subquery(), at)
+
+    # --- what follows a first operand -------------------------------------------------------------
+
+    def _binary(self, left: Node) -> Binary:
+        i = self.i
+        operator = self.kinds[i]
+        self.i = i + 1
+        right = self.climb(_INFIXES[operator][0] + 1)
+        if type(left) in CONDITIONS or type(right) in CONDITIONS:
+            self.as_value(left)
+            self.as_value(right)
+        self.links += 1
+        return Binary(operator, left, right, self.places[i])  # type: ignore[arg-type]
+
+    def _comparison(self, left: Node) -> Comparison:
+        operand = self.as_value(left)
+        i = self.i
+        operator = self.kinds[i]
+        self.i = i + 1
+        right = self.as_value(self.climb(VALUE))
+        return Comparison("<>" if operator == "!=" else operator, operand, right, self.places[i])
+
+    def _and(self, left: Node) -> And:
+        at = self.places[self.i]
+        conditions = [self.as_condition(left)]
+        while self.accept("AND"):
+            conditions.append(self.as_condition(self.climb(AND + 1)))
+        return And(tuple(conditions), at)
+
+    def _or(self, left: Node) -> Or:
+        at = self.places[self.i]
+        conditions = [self.as_condition(left)]
+        while self.accept("OR"):
+            conditions.append(self.as_condition(self.climb(OR + 1)))
+        return Or(tuple(conditions), at)
+
+    def _is(self, left: Node) -> IsNull:
+        operand = self.as_value(left)
+        at = self.places[self.i]
+        self.i += 1
+        negated = self.accept("NOT")
+        self.expect("NULL", "NULL" if negated else "NULL or NOT NULL")
+        return IsNull(operand, negated, at)
+
+    def _negated(self, left: Node) -> Node:
+        """NOT between an operand and BETWEEN, IN, LIKE or ILIKE."""
+        follower = _NEGATABLE.get(self.kinds[self.i + 1])
+        self.i += 1
+        if follower is None:
+            self.unexpected("BETWEEN, IN, LIKE or ILIKE after NOT")
+        return follower(self, left, True)
+
+    def _between(self, left: Node, negated: bool = False) -> Between:
+        operand = self.as_value(left)
+        at = self.places[self.i]
+        self.i += 1
+        low = self.as_value(self.climb(VALUE))
+        self.expect("AND", "AND and the upper limit of BETWEEN")
+        return Between(operand, low, self.as_value(self.climb(VALUE)), negated, at)
+
+    def _like(self, left: Node, negated: bool = False) -> Like:
+        operand = self.as_value(left)
+        i = self.i
+        self.i = i + 1
+        pattern = self.as_value(self.climb(VALUE))
+        return Like(operand, pattern, self.kinds[i] == "ILIKE", negated, self.places[i])
+
+    def _in(self, left: Node, negated: bool = False) -> InList | InQuery:
+        operand = self.as_value(left)
+        at = self.places[self.i]
+        self.i += 1
+        if self.kinds[self.i] != "(":
+            self.unexpected("a list or a subquery in parentheses after IN")
+        if self.kinds[self.i + 1] in ("SELECT", "WITH"):
+            return InQuery(operand, self.subquery(), negated, at)
+        opened = self.enter()
+        if self.kinds[self.i] == ")":
+            self.refuse("the list of IN is empty.", "Give at least one value.")
+        items = [self.as_value(self.climb(VALUE))]
+        if type(items[0]) is Scalar and self.kinds[self.i] != ",":
+            query = self.body_after(items[0].query)
+            self.leave(opened)
+            return InQuery(operand, query, negated, at)
+        while self.accept(","):
+            items.append(self.as_value(self.climb(VALUE)))
+        self.leave(opened, '","')
+        return InList(operand, tuple(items), negated, at)
+
+
+_COMPARISONS = ("=", "<>", "!=", "<", ">", "<=", ">=")
+_ONLY_IN_AGGREGATES = ("DISTINCT", "ALL", "*")
+
+_PREFIXES: dict[str, Callable[[Expressions], Node]] = {
+    **dict.fromkeys(FUNCTIONS, Expressions._call),
+    **dict.fromkeys(AGGREGATES, Expressions._aggregate),
+    NAME: Expressions._name,
+    QUOTED: Expressions._quoted_name,
+    NUMBER: Expressions._number,
+    STRING: Expressions._string,
+    "NULL": Expressions._null,
+    "CAST": Expressions._cast,
+    "+": Expressions._sign,
+    "-": Expressions._sign,
+    "(": Expressions._parenthesis,
+    "NOT": Expressions._not,
+    "EXISTS": Expressions._exists,
+}
+
+_INFIXES: dict[str, tuple[int, Callable[[Expressions, Node], Node]]] = {
+    **dict.fromkeys(_COMPARISONS, (PREDICATE, Expressions._comparison)),
+    "OR": (OR, Expressions._or),
+    "AND": (AND, Expressions._and),
+    "IS": (PREDICATE, Expressions._is),
+    "NOT": (PREDICATE, Expressions._negated),
+    "BETWEEN": (PREDICATE, Expressions._between),
+    "LIKE": (PREDICATE, Expressions._like),
+    "ILIKE": (PREDICATE, Expressions._like),
+    "IN": (PREDICATE, Expressions._in),
+    "||": (VALUE, Expressions._binary),
+    "+": (SUM, Expressions._binary),
+    "-": (SUM, Expressions._binary),
+    "*": (PRODUCT, Expressions._binary),
+    "/": (PRODUCT, Expressions._binary),
+    "%": (PRODUCT, Expressions._binary),
+}
+
+_NEGATABLE: dict[str, Callable[[Expressions, Node, bool], Node]] = {
+    "BETWEEN": Expressions._between,
+    "LIKE": Expressions._like,
+    "ILIKE": Expressions._like,
+    "IN": Expressions._in,
+}
