@@ -20,7 +20,7 @@ import pytest
 
 from tests.e2e.sky import Stars
 
-SAMPLE = "tycho2_brightest.parquet"
+TABLES = (("dr1", "field"), ("dr1", "star"), ("ext_tycho2", "star"))
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Site:
 @pytest.fixture(scope="session")
 def stars(data: Path) -> Stars:
     """The sample as NumPy arrays."""
-    return Stars.read(data / SAMPLE)
+    return Stars.read(data / "sample" / "ext_tycho2.star.parquet")
 
 
 @pytest.fixture(scope="session")
@@ -75,8 +75,10 @@ def site(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Site]
     home = tmp_path_factory.mktemp("site")
     site = Site(home / "archive", _free_port())
     site.run("init", "--authority", "archive.test", "--publisher", "Tests", "--contact", "tests@archive.test")
-    site.run("load", "ext_tycho2", "star", str(data / SAMPLE))
-    site.run("publish", "ext_tycho2")
+    for schema, table in TABLES:
+        site.run("load", schema, table, str(data / "sample" / f"{schema}.{table}.parquet"))
+    for schema in ("dr1", "ext_tycho2"):
+        site.run("publish", schema)
     with (home / "serve.log").open("wb") as log:
         server = subprocess.Popen(
             site.command("serve", "--port", str(site.port)), env=site.environment(), stdout=log, stderr=log
