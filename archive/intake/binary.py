@@ -87,6 +87,8 @@ def _value(raw: bytes, count: int, shape: Shape) -> object:
             return raw.decode("utf-16-be", "replace").split("\x00", 1)[0]
         case Datatype.BOOLEAN:
             items: list[object] = [True if b in _TRUE else False if b in _FALSE else None for b in raw]
+        case Datatype.BIT if shape.is_scalar:
+            items = [any(raw)]  # which of the eight bits is meant is told differently by different writers
         case Datatype.BIT:
             items = [bool(bit) for bit in np.unpackbits(np.frombuffer(raw, np.uint8))[:count]]
         case datatype:
