@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NoReturn
 
 from archive.adql.lexer import END, NAME, NUMBER, QUOTED, STRING, Tokens, fault_at
 from archive.adql.tree import Identifier, place_of
-from archive.adql.words import AGGREGATES, FUNCTIONS, NEW_IN_2_1
+from archive.adql.words import AGGREGATES, FUNCTIONS, NEW_IN_2_1, words_of
+from archive.faults import UsageFault
 
-MOST_NESTING = 256
-"""How deep parentheses and function calls may be nested; a subquery counts eight times."""
+MOST_NESTING = 320
+"""How deep operands may be nested in one another; a level takes two frames of Python's stack, which has 1 000.
+
+A subquery or a join in parentheses counts ``QUERY`` levels, a parenthesis behind an operator two.
+"""
+QUERY = 5
 
 _BIGGEST = 2**63 - 1
 
@@ -37,28 +41,30 @@ class Cursor:
     def expect(self, kind: str, expected: str = "") -> None:
         """Step over the next token, which must be a ``kind``."""
         if self.kinds[self.i] != kind:
-            self.unexpected(expected or kind)
+            raise self.unexpected(expected or kind)
         self.i += 1
 
-    def enter(self, weight: int = 1) -> int:
-        """Step over an opening parenthesis; returns its index for ``leave``."""
-        opened = self.i
-        if self.kinds[opened] != "(":
-            self.unexpected('"("')
-        self.nesting += weight
-        if self.nesting > MOST_NESTING:
-            self.refuse("the query is nested too deeply here.", "Use fewer parentheses or WITH for subqueries.")
-        self.i = opened + 1
-        return opened
+    def opened(self) -> int:
+        """Step over an opening parenthesis; returns its index for ``close``."""
+        i = self.i
+        if self.kinds[i] != "(":
+            raise self.unexpected('"("')
+        self.i = i + 1
+        return i
 
-    def leave(self, opened: int, expected: str = "", weight: int = 1) -> None:
+    def close(self, opened: int, expected: str = "") -> None:
         """Step over the parenthesis that closes the one at token ``opened``."""
         if self.kinds[self.i] != ")":
             line, column = place_of(self.text, self.places[opened])
             wanted = f'{expected}{" or " if expected else ""}")" for the "(" at line {line}, column {column}'
-            self.unexpected(wanted)
-        self.nesting -= weight
+            raise self.unexpected(wanted)
         self.i += 1
+
+    def deepen(self, levels: int = 1) -> None:
+        """Count ``levels`` of nesting; who adds them takes them off again."""
+        self.nesting += levels
+        if self.nesting > MOST_NESTING:
+            raise self.fault("the query is nested too deeply here.", "Use fewer parentheses, and WITH for subqueries.")
 
     def identifier(self, expected: str) -> Identifier:
         """Read one name, quoted or not."""
@@ -70,32 +76,32 @@ class Cursor:
         if kind == QUOTED:
             self.i = i + 1
             return self.quoted(i)
-        self.unexpected(expected, naming=True)
+        raise self.unexpected(expected, naming=True)
 
     def quoted(self, i: int) -> Identifier:
         """The delimited identifier at token ``i``."""
         name = self.texts[i][1:-1].replace('""', '"')
         if not name:
-            self.refuse('"" is no name.', "Write a name between the quotes, or '' for an empty string.", i)
+            raise self.fault('"" is no name.', "Write a name between the quotes, or '' for an empty string.", i)
         return Identifier(name, True, self.places[i])
 
     def unsigned(self, after: str) -> int:
         """Read the row count of TOP or OFFSET."""
         text = self.texts[self.i]
         if self.kinds[self.i] != NUMBER or not text.isdigit():
-            self.unexpected(f"a whole number of rows, without sign, after {after}")
+            raise self.unexpected(f"a whole number of rows, without sign, after {after}")
         if len(text) > 19 or int(text) > _BIGGEST:
-            self.refuse(f"{after} {text} is out of range.", f"The largest number is {_BIGGEST}.")
+            raise self.fault(f"{after} {text} is out of range.", f"The largest number is {_BIGGEST}.")
         self.i += 1
         return int(text)
 
-    def refuse(self, message: str, remedy: str = "", i: int | None = None) -> NoReturn:
-        """Raise the fault ``message`` at token ``i`` (the next one by default)."""
-        raise fault_at(self.text, self.places[self.i if i is None else i], message, remedy)
+    def fault(self, message: str, remedy: str = "", i: int | None = None) -> UsageFault:
+        """The fault ``message`` at token ``i`` (the next one by default)."""
+        return fault_at(self.text, self.places[self.i if i is None else i], message, remedy)
 
-    def unexpected(self, expected: str, *, naming: bool = False) -> NoReturn:
-        """Raise the fault that another token than the ``expected`` one was found, with the best advice there is."""
-        self.refuse(f"expected {expected}, found {self._found()}.", self._advice(naming))
+    def unexpected(self, expected: str, *, naming: bool = False) -> UsageFault:
+        """The fault that another token than the ``expected`` one was found, with the best advice there is."""
+        return self.fault(f"expected {expected}, found {self._found()}.", self._advice(naming))
 
     def _found(self) -> str:
         kind, text = self.kinds[self.i], self.texts[self.i]
@@ -108,41 +114,32 @@ class Cursor:
         return f"the reserved word {text}" if kind not in _CLAUSES and text[0].isalpha() else f'"{text[:40]}"'
 
     def _advice(self, naming: bool) -> str:
-        kind, word = self.kinds[self.i], self.texts[self.i].upper()
-        before = self.texts[self.i - 1].upper() if self.i else ""
-        if naming and (kind in FUNCTIONS or kind in AGGREGATES or kind not in _SAID) and kind[:1].isalpha():
-            if kind.isupper() and kind not in _CLAUSES:
-                return self._quote(self.texts[self.i])
-        for said in (_SAID.get(word), _SAID_BEFORE.get(before)):
-            if said and kind not in (STRING, QUOTED):
-                return said
-        if word in NEW_IN_2_1 and kind == NAME:
-            return f"{word} belongs to ADQL 2.1: ask with LANG=ADQL-2.1."
-        if kind in FUNCTIONS or kind in AGGREGATES:
-            return f"{word} names a function: write {word}(...), or {self._quote(self.texts[self.i], start='')}"
-        if kind.isupper() and kind not in _CLAUSES:
-            return self._quote(self.texts[self.i])
-        if kind in _OPERANDS and self.i and self.kinds[self.i - 1] in _COMPLETE:
+        kind, text = self.kinds[self.i], self.texts[self.i]
+        before = self.i - 1
+        said = _SAID.get(text.upper(), "") if kind not in (STRING, QUOTED) else ""
+        if kind.isupper() and kind not in _CLAUSES and (naming or not said):
+            call = f"Call it as {kind}(...). " if kind in _CALLED else ""
+            return f'{said} {call}A reserved word can be a name only in double quotes: "{text}".'.lstrip()
+        if said:
+            return said
+        if before >= 0 and self.kinds[before] == NAME and (said := _SAID_BEFORE.get(self.texts[before].upper())):
+            return said
+        if kind == NAME and text.upper() in NEW_IN_2_1:
+            return f"{text.upper()} belongs to ADQL 2.1: ask with LANG=ADQL-2.1."
+        if kind in _OPERANDS and before >= 0 and self.kinds[before] in _COMPLETE:
             return "A comma or an operator may be missing before it."
-        if before == "," and kind in _CLAUSES:
+        if kind in _CLAUSES and before >= 0 and self.kinds[before] == ",":
             return "There is a comma too many before it."
         return ""
 
-    def _quote(self, word: str, start: str = "As a reserved word ") -> str:
-        name = f'"{word}"'
-        if start:
-            return f"{start}it can be a name only in double quotes: {name}."
-        return f"to use it as a name put it into double quotes: {name}."
-
 
 _OPERANDS = frozenset({NAME, QUOTED, NUMBER, STRING})
+_CALLED = FUNCTIONS | AGGREGATES
 _COMPLETE = _OPERANDS | {")", "NULL"}
-_CLAUSES = frozenset(
-    """
-    SELECT FROM WHERE GROUP HAVING ORDER BY UNION EXCEPT INTERSECT OFFSET WITH AND OR NOT IN LIKE ILIKE BETWEEN IS AS ON
-    USING JOIN INNER LEFT RIGHT FULL OUTER NATURAL CROSS ASC DESC DISTINCT ALL TOP EXISTS NULL
-    """.split()
-)
+_CLAUSES = words_of("""
+    SELECT FROM WHERE GROUP HAVING ORDER BY UNION EXCEPT INTERSECT WITH AND OR NOT IN LIKE ILIKE BETWEEN IS AS ON
+    USING JOIN INNER LEFT RIGHT FULL OUTER NATURAL CROSS ASC DESC DISTINCT ALL EXISTS NULL
+""")
 """Words that give a query its form: finding one points to what is missing before it, not to an unquoted name."""
 
 _ROWS = "ADQL limits rows with TOP: SELECT TOP 10 ..., and skips them with OFFSET 10 at the end."
@@ -195,6 +192,7 @@ _SAID: Mapping[str, str] = {
     "WITH": "WITH may stand only once, at the beginning of the whole query.",
     "INTO": "Queries store nothing: results are downloaded, or uploaded again as a table.",
     "PERCENT": _ROWS,
+    "TOP": "TOP n stands behind SELECT, SELECT DISTINCT or SELECT ALL.",
     ";": "Send one query at a time.",
 }
 """What is told of a word that stands where it does not belong."""
@@ -204,6 +202,5 @@ _SAID_BEFORE: Mapping[str, str] = {
     "OVER": _NO_WINDOWS,
     "RECURSIVE": _SAID["RECURSIVE"],
     "MINUS": _SAID["MINUS"],
-    "IS": "Write IS NULL or IS NOT NULL.",
 }
 """What is told when an innocent token follows such a word, which was taken for a name."""

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NoReturn
 
 from archive.adql import tree
-from archive.adql.cursor import Cursor
+from archive.adql.cursor import MOST_NESTING, QUERY, Cursor
 from archive.adql.lexer import NAME, NUMBER, QUOTED, STRING
 from archive.adql.tree import (
     Aggregate,
@@ -41,6 +40,7 @@ from archive.adql.tree import (
     TypeName,
 )
 from archive.adql.words import AGGREGATES, FUNCTIONS
+from archive.faults import UsageFault
 
 Node = Expression | Condition
 
@@ -48,7 +48,6 @@ OR, AND, PREDICATE, VALUE, SUM, PRODUCT, SIGN = 1, 2, 4, 5, 6, 7, 8
 
 CONDITIONS = frozenset({Comparison, Between, InList, InQuery, Like, IsNull, Exists, And, Or, Not})
 AFTER_QUERY = frozenset({"UNION", "EXCEPT", "INTERSECT", "ORDER", "OFFSET"})
-SUBQUERY = 8  # what a subquery adds to the nesting
 
 _MOST_DIGITS = 1000
 _TRUTH_FUNCTIONS = ("CONTAINS", "INTERSECTS")
@@ -93,47 +92,53 @@ class Expressions(Cursor):
 
     def climb(self, floor: int) -> Node:
         """Read what binds at least as strongly as ``floor``."""
+        self.nesting += 1
+        if self.nesting > MOST_NESTING:
+            self.deepen()
         kinds = self.kinds
         prefix = _PREFIXES.get(kinds[self.i])
         if prefix is None:
-            self.unexpected("a value", naming=True)
+            raise self.unexpected("a value", naming=True)
         left = prefix(self)
         while (infix := _INFIXES.get(kinds[self.i])) is not None and infix[0] >= floor:
             left = infix[1](self, left)
+        self.nesting -= 1
         return left
 
     def as_value(self, node: Node) -> Expression:
         """``node``, which must be a value."""
         if type(node) in CONDITIONS:
             if self.kinds[self.i] in _COMPARISONS:
-                self.refuse("comparisons cannot be chained.", "Write a < b AND b < c.")
-            self._misused(node, "a condition stands where a value is needed.", "Conditions go into WHERE or HAVING.")
+                raise self.fault("comparisons cannot be chained.", "Write a < b AND b < c.")
+            raise self._misused(
+                node, "a condition stands where a value is needed.", "Conditions go into WHERE or HAVING."
+            )
         return node  # type: ignore[return-value]
 
     def as_condition(self, node: Node) -> Condition:
         """``node``, which must be a condition."""
         if type(node) not in CONDITIONS:
-            self._not_a_condition(node)  # type: ignore[arg-type]
+            raise self._not_a_condition(node)  # type: ignore[arg-type]
         return node  # type: ignore[return-value]
 
-    def _not_a_condition(self, node: Expression) -> NoReturn:
+    def _not_a_condition(self, node: Expression) -> UsageFault:
         if isinstance(node, Call) and node.name.text.upper() in _TRUTH_FUNCTIONS:
             name = node.name.text.upper()
             message = f"{name}(...) alone is not a condition: it gives the number 1 or 0."
-            self._misused(node, message, f"Write 1 = {name}(...).")
+            return self._misused(node, message, f"Write 1 = {name}(...).")
         if _PREFIXES.get(self.kinds[self.i]) is None:
             if isinstance(node, Name):
                 example = ".".join(map(str, node.parts))
                 remedy = f"A boolean column is compared with 1: {example} = 1."
             else:
                 remedy = "Compare it: =, <>, <, >, <=, >=, BETWEEN, IN, LIKE, IS NULL."
-            self._misused(node, "a value stands where a condition is needed.", remedy)
-        self.unexpected("a comparison (=, <>, <, >, <=, >=, BETWEEN, IN, LIKE, ILIKE, IS NULL)")
+            return self._misused(node, "a value stands where a condition is needed.", remedy)
+        return self.unexpected("a comparison (=, <>, <, >, <=, >=, BETWEEN, IN, LIKE, ILIKE, IS NULL)")
 
-    def _misused(self, node: Node, message: str, remedy: str) -> NoReturn:
+    def _misused(self, node: Node, message: str, remedy: str) -> UsageFault:
         # Report the place of the node; tokens are sorted by place.
         at = self.places.index(node.at) if node.at in self.places else self.i
-        self.refuse(message, remedy, at)
+        return self.fault(message, remedy, at)
 
     # --- what a value begins with -----------------------------------------------------------------
 
@@ -142,13 +147,13 @@ class Expressions(Cursor):
         text = self.texts[i]
         value: int | float
         if len(text) > _MOST_DIGITS:
-            self.refuse("this number has too many digits.")
+            raise self.fault("this number has too many digits.")
         if text.isdigit():
             value = int(text)
         else:
             value = float(text)
             if math.isinf(value):
-                self.refuse(f"{text} is larger than any double.", "The largest is about 1.8e308.")
+                raise self.fault(f"{text} is larger than any double.", "The largest is about 1.8e308.")
         self.i = i + 1
         return Number(value, text, self.places[i])
 
@@ -176,7 +181,7 @@ class Expressions(Cursor):
         first = self.quoted(i)
         self.i = i + 1
         if self.kinds[i + 1] == "(":
-            self.refuse("a function's name is never quoted.", f"Write {first.text}(...).", i)
+            raise self.fault("a function's name is never quoted.", f"Write {first.text}(...).", i)
         return self._qualified(first, first.at) if self.kinds[i + 1] == "." else Name((first,), first.at)
 
     def _qualified(self, first: Identifier, at: int) -> Name:
@@ -184,9 +189,9 @@ class Expressions(Cursor):
         while self.accept("."):
             parts.append(self.identifier("a name after the dot"))
         if len(parts) > 4:
-            self.refuse("a column's name has too many parts.", "At most catalog.schema.table.column is possible.")
+            raise self.fault("a column's name has too many parts.", "At most catalog.schema.table.column is possible.")
         if self.kinds[self.i] == "(":
-            self.refuse("a function's name has no dots.", f"Write {parts[-1].text}(...).", self.i - 1)
+            raise self.fault("a function's name has no dots.", f"Write {parts[-1].text}(...).", self.i - 1)
         return Name(tuple(parts), at)
 
     def _call(self) -> Call:
@@ -195,21 +200,21 @@ class Expressions(Cursor):
         self.i = i + 1
         if self.kinds[i + 1] != "(":
             self.i = i
-            self.unexpected("a value", naming=True)
-        opened = self.enter()
+            raise self.unexpected("a value", naming=True)
+        opened = self.opened()
         arguments: list[Expression] = []
         if self.kinds[self.i] != ")":
             if self.kinds[self.i] in _ONLY_IN_AGGREGATES:
-                self._no_aggregate(name.text)
+                raise self._no_aggregate(name.text)
             arguments.append(self.as_value(self.climb(VALUE)))
             while self.accept(","):
                 arguments.append(self.as_value(self.climb(VALUE)))
-        self.leave(opened, '","' if arguments else "")
+        self.close(opened, '","' if arguments else "")
         return Call(name, tuple(arguments), name.at)
 
-    def _no_aggregate(self, name: str) -> NoReturn:
+    def _no_aggregate(self, name: str) -> UsageFault:
         word = self.texts[self.i]
-        self.refuse(f"{name} takes no {word}.", "DISTINCT, ALL and * belong to COUNT, SUM, AVG, MIN and MAX.")
+        return self.fault(f"{name} takes no {word}.", "DISTINCT, ALL and * belong to COUNT, SUM, AVG, MIN and MAX.")
 
     def _aggregate(self) -> Aggregate:
         i = self.i
@@ -217,8 +222,8 @@ class Expressions(Cursor):
         self.i = i + 1
         if self.kinds[i + 1] != "(":
             self.i = i
-            self.unexpected("a value", naming=True)
-        opened = self.enter()
+            raise self.unexpected("a value", naming=True)
+        opened = self.opened()
         distinct = self.accept("DISTINCT")
         plain = not distinct and not self.accept("ALL")
         argument = None
@@ -227,10 +232,10 @@ class Expressions(Cursor):
         elif function == "COUNT" and plain:
             self.i += 1
         else:
-            self.refuse(f"{function} cannot take * here.", "Only COUNT(*) counts rows; name a column.")
+            raise self.fault(f"{function} cannot take * here.", "Only COUNT(*) counts rows; name a column.")
         if self.kinds[self.i] == ",":
-            self.refuse(f"{function} takes one argument.", f"Write {function}(x).")
-        self.leave(opened)
+            raise self.fault(f"{function} takes one argument.", f"Write {function}(x).")
+        self.close(opened)
         return Aggregate(function, argument, distinct, self.places[i])
 
     def _cast(self) -> Cast:
@@ -238,12 +243,12 @@ class Expressions(Cursor):
         self.i = i + 1
         if self.kinds[i + 1] != "(":
             self.i = i
-            self.unexpected("a value", naming=True)
-        opened = self.enter()
+            raise self.unexpected("a value", naming=True)
+        opened = self.opened()
         operand = self.as_value(self.climb(VALUE))
         self.expect("AS", "AS and the type to cast to")
         target = self._type_name()
-        self.leave(opened)
+        self.close(opened)
         return Cast(operand, target, self.places[i])
 
     def _type_name(self) -> TypeName:
@@ -257,12 +262,12 @@ class Expressions(Cursor):
             self.i = i
             remedy = f"Write {_CAST_INSTEAD[word]}." if word in _CAST_INSTEAD else ""
             known = ", ".join(sorted(_CAST_TARGETS))
-            self.refuse(f"{self.texts[i] or 'the end of the query'} is no type to cast to ({known}).", remedy)
+            raise self.fault(f"{self.texts[i] or 'the end of the query'} is no type to cast to ({known}).", remedy)
         length = None
         if word in ("CHAR", "VARCHAR") and self.accept("("):
             length = self.unsigned(word + "(")
             if length == 0:
-                self.refuse(f"the length of {word} is at least 1.", "", self.i - 1)
+                raise self.fault(f"the length of {word} is at least 1.", "", self.i - 1)
             self.expect(")", '")" after the length')
         return TypeName(word, length, self.places[i])
 
@@ -281,20 +286,22 @@ class Expressions(Cursor):
         opened = self.i
         if self.kinds[opened + 1] in ("SELECT", "WITH"):
             return Scalar(self.subquery(), self.places[opened])
-        self.enter()
+        self.i = opened + 1
         inner = self.climb(OR)
         if type(inner) is Scalar and self.kinds[self.i] in AFTER_QUERY:
             inner = Scalar(self.body_after(inner.query), inner.at)
         if self.kinds[self.i] == "," and type(inner) not in CONDITIONS:
-            self.refuse("ADQL has no lists of values in parentheses here.", "Compare one value at a time.")
-        self.leave(opened, "an operator")
+            raise self.fault("ADQL has no lists of values in parentheses here.", "Compare one value at a time.")
+        self.close(opened, "an operator")
         return inner
 
     def subquery(self) -> tree.Body:
         """Read ``( query )``."""
-        opened = self.enter(SUBQUERY)
+        opened = self.opened()
+        self.deepen(QUERY)
         body = self.body()
-        self.leave(opened, weight=SUBQUERY)
+        self.nesting -= QUERY
+        self.close(opened)
         return body
 
     # --- what a condition begins with -------------------------------------------------------------
@@ -314,7 +321,7 @@ class Expressions(Cursor):
         at = self.places[self.i]
         self.i += 1
         if self.kinds[self.i] != "(":
-            self.unexpected("a subquery in parentheses after EXISTS")
+            raise self.unexpected("a subquery in parentheses after EXISTS")
         return Exists(self.subquery(), at)
 
     # --- what follows a first operand -------------------------------------------------------------
@@ -365,7 +372,7 @@ class Expressions(Cursor):
         follower = _NEGATABLE.get(self.kinds[self.i + 1])
         self.i += 1
         if follower is None:
-            self.unexpected("BETWEEN, IN, LIKE or ILIKE after NOT")
+            raise self.unexpected("BETWEEN, IN, LIKE or ILIKE after NOT")
         return follower(self, left, True)
 
     def _between(self, left: Node, negated: bool = False) -> Between:
@@ -388,20 +395,20 @@ class Expressions(Cursor):
         at = self.places[self.i]
         self.i += 1
         if self.kinds[self.i] != "(":
-            self.unexpected("a list or a subquery in parentheses after IN")
+            raise self.unexpected("a list or a subquery in parentheses after IN")
         if self.kinds[self.i + 1] in ("SELECT", "WITH"):
             return InQuery(operand, self.subquery(), negated, at)
-        opened = self.enter()
+        opened = self.opened()
         if self.kinds[self.i] == ")":
-            self.refuse("the list of IN is empty.", "Give at least one value.")
+            raise self.fault("the list of IN is empty.", "Give at least one value.")
         items = [self.as_value(self.climb(VALUE))]
         if type(items[0]) is Scalar and self.kinds[self.i] != ",":
             query = self.body_after(items[0].query)
-            self.leave(opened)
+            self.close(opened)
             return InQuery(operand, query, negated, at)
         while self.accept(","):
             items.append(self.as_value(self.climb(VALUE)))
-        self.leave(opened, '","')
+        self.close(opened, '","')
         return InList(operand, tuple(items), negated, at)
 
 

@@ -8,10 +8,9 @@ differs in its reserved words only. Source: ADQL 2.1 section 2.2.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NoReturn
 
-from archive.adql.cursor import MOST_NESTING
-from archive.adql.expressions import AFTER_QUERY, SUBQUERY, Expressions
+from archive.adql.cursor import QUERY
+from archive.adql.expressions import AFTER_QUERY, Expressions
 from archive.adql.lexer import END, NAME, QUOTED, fault_at, tokens_of
 from archive.adql.tree import (
     Body,
@@ -33,6 +32,7 @@ from archive.adql.tree import (
     TableReference,
 )
 from archive.adql.words import language_named
+from archive.faults import UsageFault
 
 MOST_DEPTH = 500
 """How deep a tree may be, long chains of operators included; what comes after the parser may recurse that deep."""
@@ -78,14 +78,14 @@ class Parser(Expressions):
     def query(self) -> Query:
         """Read the whole text."""
         if self.kinds[0] in (END, ";"):
-            self.refuse("the query is empty.", "Write for example SELECT TOP 10 * FROM schema.table.")
+            raise self.fault("the query is empty.", "Write for example SELECT TOP 10 * FROM schema.table.")
         common = self._common_tables() if self.kinds[0] == "WITH" else ()
         body = self.body()
         self.accept(";")
         if self.kinds[self.i] != END:
             if self.kinds[self.i] == ")":
-                self.refuse('this ")" closes nothing.', 'Remove it, or open it with "(".')
-            self.unexpected("the end of the query")
+                raise self.fault('this ")" closes nothing.', 'Remove it, or open it with "(".')
+            raise self.unexpected("the end of the query")
         return Query(body, common, self.text)
 
     def _common_tables(self) -> tuple[CommonTable, ...]:
@@ -98,7 +98,7 @@ class Parser(Expressions):
     def _common_table(self) -> CommonTable:
         name = self.identifier("a name for the common table")
         if self.kinds[self.i] == "(":
-            self.refuse("a common table takes no list of column names.", "Name the columns inside it: x AS name.")
+            raise self.fault("a common table takes no list of column names.", "Name the columns inside it: x AS name.")
         self.expect("AS", "AS after the name of the common table")
         return CommonTable(name, self.subquery(), name.at)
 
@@ -124,12 +124,12 @@ class Parser(Expressions):
         offset = self._offset() if self.kinds[self.i] == "OFFSET" else None
         if self.kinds[self.i] in _SETS:
             remedy = "Put the operand into parentheses, or ORDER BY at the end to order all rows."
-            self.refuse("ORDER BY or OFFSET before a set operation.", remedy, at)
+            raise self.fault("ORDER BY or OFFSET before a set operation.", remedy, at)
         if self.kinds[self.i] in _CLAUSES:
-            self._misplaced()
+            raise self._misplaced()
         if closed and (first.order_by or first.offset is not None or getattr(first, "top", None) is not None):
             remedy = "Write SELECT * FROM (...) AS q ORDER BY ..."
-            self.refuse("a query in parentheses with TOP, ORDER BY or OFFSET cannot get a second one.", remedy, at)
+            raise self.fault("a query in parentheses with TOP, ORDER BY or OFFSET cannot get a second one.", remedy, at)
         return replace(first, order_by=order_by or first.order_by, offset=offset)
 
     def _sets(self, left: Body) -> Body:
@@ -161,7 +161,7 @@ class Parser(Expressions):
             return self._select()
         if kind == "(":
             return self.subquery()
-        self.unexpected("SELECT")
+        raise self.unexpected("SELECT")
 
     def _order_by(self) -> tuple[Order, ...]:
         self.i += 1
@@ -183,7 +183,7 @@ class Parser(Expressions):
         self.i += 1
         offset = self.unsigned("OFFSET")
         if self.kinds[self.i] == "ORDER":
-            self.refuse("ORDER BY stands before OFFSET.", "Write ORDER BY ... OFFSET n.")
+            raise self.fault("ORDER BY stands before OFFSET.", "Write ORDER BY ... OFFSET n.")
         return offset
 
     # --- SELECT -----------------------------------------------------------------------------------
@@ -208,17 +208,17 @@ class Parser(Expressions):
         if source is not None and self.accept("HAVING"):
             having = self.condition()
         if kinds[self.i] not in _AFTER_SELECT:
-            self._stray_after_select(source)
+            raise self._stray_after_select(source)
         return Select(tuple(items), source, distinct, top, where, group_by, having, at=at)
 
     def _top(self) -> int:
         self.i += 1
         if self.kinds[self.i] == "(":
-            self.refuse("TOP takes a plain number.", "Write TOP 10, without parentheses.")
+            raise self.fault("TOP takes a plain number.", "Write TOP 10, without parentheses.")
         top = self.unsigned("TOP")
         if self.kinds[self.i] in ("DISTINCT", "ALL"):
             word = self.kinds[self.i]
-            self.refuse(f"{word} stands before TOP.", f"Write SELECT {word} TOP {top}.")
+            raise self.fault(f"{word} stands before TOP.", f"Write SELECT {word} TOP {top}.")
         return top
 
     def _item(self) -> Item | Star:
@@ -229,8 +229,8 @@ class Parser(Expressions):
             return Star((), self.places[i])
         if kind in _NAMES and self.kinds[i + 1] == "." and (star := self._qualified_star()) is not None:
             return star
-        if kind not in _NAMES and kind in _CLAUSES:
-            self.unexpected("a column, an expression or *")
+        if kind == END or (kind in _CLAUSES and kind != "OFFSET"):
+            raise self.unexpected("a column, an expression or *")
         expression = self.value()
         return Item(expression, self._alias("a name for the column"), self.places[i])
 
@@ -247,7 +247,7 @@ class Parser(Expressions):
             parts.append(self.identifier("a name after the dot"))
         self.i = i + 1
         if len(parts) > 3:
-            self.refuse("a table's name has too many parts.", "At most catalog.schema.table is possible.")
+            raise self.fault("a table's name has too many parts.", "At most catalog.schema.table is possible.")
         return Star(tuple(parts), at)
 
     def _alias(self, expected: str) -> Identifier | None:
@@ -263,18 +263,18 @@ class Parser(Expressions):
             expressions.append(self.value())
         return tuple(expressions)
 
-    def _stray_after_select(self, source: TableReference | None) -> NoReturn:
+    def _stray_after_select(self, source: TableReference | None) -> UsageFault:
         """Tell what is wrong where a SELECT should have ended."""
         if source is None and self.kinds[self.i] in _CLAUSES:
-            self.unexpected("FROM")
+            return self.unexpected("FROM")
         if self.kinds[self.i] in _CLAUSES:
-            self._misplaced()
-        self.unexpected('"," or FROM' if source is None else "another clause or the end of the query")
+            return self._misplaced()
+        return self.unexpected('"," or FROM' if source is None else "another clause or the end of the query")
 
-    def _misplaced(self) -> NoReturn:
+    def _misplaced(self) -> UsageFault:
         word = {"GROUP": "GROUP BY", "ORDER": "ORDER BY"}.get(self.kinds[self.i], self.kinds[self.i])
         order = "The order is SELECT, FROM, WHERE, GROUP BY, HAVING, ORDER BY, OFFSET, each at most once."
-        self.refuse(f"{word} cannot stand here.", order)
+        return self.fault(f"{word} cannot stand here.", order)
 
     # --- FROM -------------------------------------------------------------------------------------
 
@@ -305,18 +305,16 @@ class Parser(Expressions):
             on, using = self._join_condition(start)
         elif self.kinds[self.i] in ("ON", "USING"):
             word = "A NATURAL" if natural else "A CROSS"
-            self.refuse(f"{word} JOIN takes no {self.kinds[self.i]}.", "Leave one of the two out.")
+            raise self.fault(f"{word} JOIN takes no {self.kinds[self.i]}.", "Leave one of the two out.")
         self.links += 1
         return Join(kind, left, right, natural, on, using, self.places[start])
 
     def _inner_joins(self, right: TableReference) -> TableReference:
         """In ``a JOIN b JOIN c ON .. ON ..`` the second join is the right side of the first."""
-        self.nesting += SUBQUERY
-        if self.nesting > MOST_NESTING:
-            self.refuse("too many joins wait for their ON here.", "Write ON or USING behind each JOIN.")
+        self.deepen(QUERY)
         while self.kinds[self.i] in _JOINS:
             right = self._join(right)
-        self.nesting -= SUBQUERY
+        self.nesting -= QUERY
         return right
 
     def _join_kind(self) -> tuple[JoinKind, bool]:
@@ -333,7 +331,7 @@ class Parser(Expressions):
             kind = JoinKind.CROSS
             self.i += 1
         elif word == "OUTER":
-            self.refuse("OUTER alone does not say which side is kept.", "Write LEFT, RIGHT or FULL OUTER JOIN.")
+            raise self.fault("OUTER alone does not say which side is kept.", "Write LEFT, RIGHT or FULL OUTER JOIN.")
         self.expect("JOIN")
         return kind, natural
 
@@ -342,14 +340,14 @@ class Parser(Expressions):
             return self.condition(), ()
         if not self.accept("USING"):
             remedy = "Write JOIN t ON a.x = b.x, JOIN t USING (x), or NATURAL JOIN t."
-            self.refuse("this JOIN has no ON and no USING.", remedy, start)
-        opened = self.enter()
+            raise self.fault("this JOIN has no ON and no USING.", remedy, start)
+        opened = self.opened()
         columns = [self.identifier("a column common to both tables")]
         while self.accept(","):
             columns.append(self.identifier("a column common to both tables"))
         if self.kinds[self.i] == ".":
-            self.refuse("USING takes column names without their table.", "Write USING (x).", self.i - 1)
-        self.leave(opened, '","')
+            raise self.fault("USING takes column names without their table.", "Write USING (x).", self.i - 1)
+        self.close(opened, '","')
         return None, tuple(columns)
 
     def _table(self) -> TableReference:
@@ -365,21 +363,21 @@ class Parser(Expressions):
         while self.accept("."):
             parts.append(self.identifier("a name after the dot"))
         if len(parts) > 3:
-            self.refuse("a table's name has too many parts.", "At most catalog.schema.table is possible.")
+            raise self.fault("a table's name has too many parts.", "At most catalog.schema.table is possible.")
         if self.kinds[self.i] == "(":
-            self.refuse("functions cannot stand in FROM.", "Name a table or write a subquery in parentheses.")
+            raise self.fault("functions cannot stand in FROM.", "Name a table or write a subquery in parentheses.")
         return TableName(tuple(parts), self._correlation(), at)
 
     def _correlation(self) -> Identifier | None:
         alias = self._alias("a correlation name")
         if alias is not None and self.kinds[self.i] == "(":
-            self.refuse("a correlation name takes no list of columns.", "Name the columns inside: x AS name.")
+            raise self.fault("a correlation name takes no list of columns.", "Name the columns inside: x AS name.")
         return alias
 
     def _derived(self, query: Body, at: int) -> Derived:
         alias = self._correlation()
         if alias is None:
-            self.unexpected("a correlation name for the subquery, (SELECT ...) AS q", naming=True)
+            raise self.unexpected("a correlation name for the subquery, (SELECT ...) AS q", naming=True)
         return Derived(query, alias, at)
 
     def _parenthesised(self) -> Body | TableReference:
@@ -387,20 +385,23 @@ class Parser(Expressions):
         opened = self.i
         if self.kinds[opened + 1] in ("SELECT", "WITH"):
             return self.subquery()
-        self.enter(SUBQUERY)
+        self.i = opened + 1
+        self.deepen(QUERY)
         at = self.places[self.i]
         inner = self._parenthesised() if self.kinds[self.i] == "(" else self._table_name()
         if isinstance(inner, Select | SetOperation):
             if self.kinds[self.i] == ")" or self.kinds[self.i] in AFTER_QUERY:
                 body = self.body_after(inner)
-                self.leave(opened, weight=SUBQUERY)
+                self.nesting -= QUERY
+                self.close(opened)
                 return body
             inner = self._derived(inner, at)
         while self.kinds[self.i] in _JOINS:
             inner = self._join(inner)
-        self.leave(opened, "JOIN", SUBQUERY)
+        self.nesting -= QUERY
+        self.close(opened, "JOIN")
         if not isinstance(inner, Join):
-            self.refuse("parentheses in FROM hold a subquery or a join.", "Leave them out.", opened)
+            raise self.fault("parentheses in FROM hold a subquery or a join.", "Leave them out.", opened)
         if self.kinds[self.i] in ("AS", *_NAMES):
-            self.refuse("a join in parentheses takes no correlation name.", "Name its tables instead.")
+            raise self.fault("a join in parentheses takes no correlation name.", "Name its tables instead.")
         return inner
