@@ -19,8 +19,9 @@ FLOORS: dict[str, float] = {
     "documents": 0.1,
     "vocabularies": 0,
     "felis": 0.2,
+    "descriptions": 0.25,
     "releases": 0.3,
-    "config": 0.3,
+    "config": 0.4,
     # 1 languages
     "adql": 1,
     "results": 1,
