@@ -14,31 +14,9 @@ from archive.adql import tree
 from archive.adql.cursor import MOST_NESTING, QUERY, Cursor
 from archive.adql.lexer import NAME, NUMBER, QUOTED, STRING
 from archive.adql.tree import (
-    Aggregate,
-    And,
-    Between,
-    Binary,
-    Call,
-    Cast,
-    Comparison,
-    Condition,
-    Exists,
-    Expression,
-    Identifier,
-    InList,
-    InQuery,
-    IsNull,
-    Like,
-    Name,
-    Not,
-    Null,
-    Number,
-    Or,
-    Scalar,
-    Signed,
-    Text,
-    TypeName,
-)
+    Aggregate, And, Between, Binary, Call, Cast, Comparison, Condition, Exists, Expression, Identifier, InList,
+    InQuery, IsNull, Like, Name, Not, Null, Number, Or, Scalar, Signed, Text, TypeName,
+)  # fmt: skip
 from archive.adql.words import AGGREGATES, FUNCTIONS
 from archive.faults import UsageFault
 
