@@ -14,10 +14,32 @@ from archive.adql import tree
 from archive.adql.cursor import MOST_NESTING, QUERY, Cursor
 from archive.adql.lexer import NAME, NUMBER, QUOTED, STRING
 from archive.adql.tree import (
-    Aggregate, And, Between, Binary, Call, Cast, Comparison, Condition, Exists, Expression, Identifier, InList,
-    InQuery, IsNull, Like, Name, Not, Null, Number, Or, Scalar, Signed, Text, TypeName,
+    Aggregate,
+    And,
+    Between,
+    Binary,
+    Call,
+    Cast,
+    Comparison,
+    Condition,
+    Exists,
+    Expression,
+    Identifier,
+    InList,
+    InQuery,
+    IsNull,
+    Like,
+    Name,
+    Not,
+    Null,
+    Number,
+    Or,
+    Scalar,
+    Signed,
+    Text,
+    TypeName,
 )  # fmt: skip
-from archive.adql.words import AGGREGATES, FUNCTIONS
+from archive.adql.words import AGGREGATES, CAST_INSTEAD, CAST_TARGETS, FUNCTIONS
 from archive.faults import UsageFault
 
 Node = Expression | Condition
@@ -29,24 +51,6 @@ AFTER_QUERY = frozenset({"UNION", "EXCEPT", "INTERSECT", "ORDER", "OFFSET"})
 
 _MOST_DIGITS = 1000
 _TRUTH_FUNCTIONS = ("CONTAINS", "INTERSECTS")
-_CAST_TARGETS = {
-    "INTEGER", "SMALLINT", "BIGINT", "REAL", "DOUBLE PRECISION", "CHAR", "VARCHAR", "TIMESTAMP", "POINT", "CIRCLE",
-    "POLYGON",
-}  # fmt: skip
-_CAST_INSTEAD = {
-    "INT": "INTEGER",
-    "LONG": "BIGINT",
-    "FLOAT": "REAL or DOUBLE PRECISION",
-    "DOUBLE": "DOUBLE PRECISION",
-    "NUMERIC": "DOUBLE PRECISION",
-    "DECIMAL": "DOUBLE PRECISION",
-    "TEXT": "VARCHAR",
-    "STRING": "VARCHAR",
-    "CHARACTER": "CHAR or VARCHAR",
-    "DATE": "TIMESTAMP",
-    "DATETIME": "TIMESTAMP",
-    "BOOLEAN": "INTEGER",
-}
 
 
 class Expressions(Cursor):
@@ -236,10 +240,10 @@ class Expressions(Cursor):
         if word == "DOUBLE" and self.kinds[i + 1] == "PRECISION":
             self.i = i + 2
             word = "DOUBLE PRECISION"
-        if word not in _CAST_TARGETS:
+        if word not in CAST_TARGETS:
             self.i = i
-            remedy = f"Write {_CAST_INSTEAD[word]}." if word in _CAST_INSTEAD else ""
-            known = ", ".join(sorted(_CAST_TARGETS))
+            remedy = f"Write {CAST_INSTEAD[word]}." if word in CAST_INSTEAD else ""
+            known = ", ".join(CAST_TARGETS)
             raise self.fault(f"{self.texts[i] or 'the end of the query'} is no type to cast to ({known}).", remedy)
         length = None
         if word in ("CHAR", "VARCHAR") and self.accept("("):

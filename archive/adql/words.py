@@ -49,6 +49,28 @@ FUNCTIONS = (ADQL_RESERVED - {"BIGINT", "ILIKE", "OFFSET", "TOP"}) | {"COALESCE"
 
 AGGREGATES = frozenset({"AVG", "COUNT", "MAX", "MIN", "SUM"})
 
+CAST_TARGETS = (
+    "BIGINT", "CHAR", "CIRCLE", "DOUBLE PRECISION", "INTEGER", "POINT", "POLYGON", "REAL", "SMALLINT", "TIMESTAMP",
+    "VARCHAR",
+)  # fmt: skip
+"""The types CAST knows (section 4.7)."""
+
+CAST_INSTEAD: Mapping[str, str] = {
+    "INT": "INTEGER",
+    "LONG": "BIGINT",
+    "FLOAT": "REAL or DOUBLE PRECISION",
+    "DOUBLE": "DOUBLE PRECISION",
+    "NUMERIC": "DOUBLE PRECISION",
+    "DECIMAL": "DOUBLE PRECISION",
+    "TEXT": "VARCHAR",
+    "STRING": "VARCHAR",
+    "CHARACTER": "CHAR or VARCHAR",
+    "DATE": "TIMESTAMP",
+    "DATETIME": "TIMESTAMP",
+    "BOOLEAN": "INTEGER",
+}
+"""What to write for types of other languages."""
+
 LANGUAGES = ("ADQL-2.0", "ADQL-2.1")
 
 
