@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ import pyarrow as pa
 
 from archive.columns import Column, Datatype, arrow_type
 from archive.faults import UsageFault
+
+_GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,22 @@ class Measure:
         """Raises ``UsageFault`` (413) if ``size`` bytes are too many."""
         if size > self.size:
             raise UsageFault(f"{name} is larger than {self.size:,} bytes.", "Send it in several parts.", http=413)
+
+    def unpacked(self, content: bytes, name: str) -> bytes:
+        """``content`` without its gzip packing, if it has one; never more bytes than are taken in."""
+        pieces, size = [], 0
+        while content[:2] == _GZIP:
+            unpacker = zlib.decompressobj(wbits=31)
+            try:
+                pieces.append(unpacker.decompress(content, self.size + 1 - size))
+            except zlib.error as error:
+                raise UsageFault(f"{name} cannot be unpacked as gzip.", "Send it again.") from error
+            size += len(pieces[-1])
+            self.check_size(size, name)
+            if not unpacker.eof:
+                raise UsageFault(f"{name} ends within its gzip packing and cannot be unpacked.", "Send it again.")
+            content = unpacker.unused_data
+        return b"".join(pieces) if pieces else content
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
-import io
-import zlib
 from collections.abc import Callable
 
 from archive.faults import UsageFault
 from archive.intake import flat, votable
 from archive.intake.delivered import Delivered, Measure
-
-_GZIP = b"\x1f\x8b"
 
 
 def read(content: bytes, name: str, measure: Measure) -> Delivered:
@@ -23,8 +18,7 @@ def read(content: bytes, name: str, measure: Measure) -> Delivered:
         UsageFault: too large (413), not readable, or none of these; the message names the table and the place.
     """
     measure.check_size(len(content), name)
-    if content[:2] == _GZIP:
-        content = _gunzipped(content, name, measure)
+    content = measure.unpacked(content, name)
     if not content.strip():
         raise UsageFault(f"{name} is empty.")
     return _reader(content)(content, name, measure)
@@ -37,16 +31,6 @@ def _reader(content: bytes) -> Callable[[bytes, str, Measure], Delivered]:
         return flat.read_fits
     if content[:4] == b"\xff\xff\xff\xff":
         return flat.read_arrow
-    if content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+    if content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"\xff\xfe", b"\xfe\xff")):
         return votable.read_votable
     return flat.read_delimited
-
-
-def _gunzipped(content: bytes, name: str, measure: Measure) -> bytes:
-    try:
-        with gzip.open(io.BytesIO(content)) as stream:
-            plain = stream.read(measure.size + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UsageFault(f"{name} is said to be gzipped but cannot be unpacked.", "Send it again.") from error
-    measure.check_size(len(plain), name)
-    return plain

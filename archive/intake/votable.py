@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -51,9 +50,9 @@ def read_votable(content: bytes, name: str, measure: Measure) -> Delivered:
         raise UsageFault(f"{name} is refused: XML entities and encodings other than UTF-8 are not read.")
     table = _Table(name, measure)
     try:
+        complete = False
         for event, element in _events(content):
-            if _take(event, element, table):
-                break
+            complete = complete or _take(event, element, table)
     except etree.XMLSyntaxError as error:
         raise UsageFault(f"{name} is not well-formed XML: {error.msg}.", _TRUNCATED) from error
     return _finished(table)
@@ -149,13 +148,9 @@ def _decoded(element: etree._Element, table: _Table) -> bytes:
         raise UsageFault(f"{table.name}: STREAM encoding {encoding!r} is not read here.", "Use base64.")
     try:
         raw = base64.b64decode(element.text or "")
-        if raw[:2] == b"\x1f\x8b":
-            unpacker = zlib.decompressobj(wbits=31)
-            raw = unpacker.decompress(raw, table.measure.size + 1)
-    except (binascii.Error, zlib.error) as error:
+    except binascii.Error as error:
         raise UsageFault(f"{table.name}: the STREAM is not valid base64.", _TRUNCATED) from error
-    table.measure.check_size(len(raw), table.name)
-    return raw
+    return table.measure.unpacked(raw, table.name)
 
 
 def _finished(table: _Table) -> Delivered:
