@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+from lxml import etree
 
 from archive.columns import Column
+from archive.faults import Fault
 
 
 @dataclass(slots=True)
@@ -15,9 +17,10 @@ class Result:
     """Columns and a single-use stream of Arrow batches.
 
     Each batch has ``len(columns)`` arrays, by position, of exactly ``arrow_type(column)``; its field names
-    mean nothing. Iterating ``batches`` may raise a ``Fault`` at any time; encoders catch it and end their
-    document as DALI asks. ``overflowed`` is true once rows were cut off; it is final when ``batches`` is
-    exhausted. ``close`` releases the engine's cursor and stops its statement; it may be called twice.
+    mean nothing. Iterating ``batches`` may raise a ``Fault`` at any time; encoders catch it, keep it in
+    ``fault`` and end their document as DALI asks (formats that cannot say so raise it again).
+    ``overflowed`` is true once rows were cut off; it is final when ``batches`` is exhausted. ``rows`` counts
+    the rows encoded so far. ``close`` releases the engine's cursor and stops its statement; it may be called twice.
     """
 
     columns: tuple[Column, ...]
@@ -29,3 +32,18 @@ class Result:
     query: str | None = None
     rows: int = 0
     infos: tuple[tuple[str, str, str], ...] = field(default=())  # (name, value, text) for the results RESOURCE
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What a face adds around a result in the formats that can carry it (VOTable; others leave it out).
+
+    ``infos`` are (name, value, text) for the results RESOURCE, such as a standardID; ``resources`` are whole
+    elements, such as service descriptors, that follow it. They are copied, so one envelope serves many answers.
+    ``utf8`` writes ``char`` cells of BINARY and BINARY2 as VOTable 1.6 drafts it; see ``archive.results.packing``.
+    """
+
+    infos: tuple[tuple[str, str, str], ...] = ()
+    resources: tuple[etree._Element, ...] = ()
+    utf8: bool = False

@@ -1,0 +1,40 @@
+"""CSV and TSV out, streamed.
+
+Neither can tell of a fault or of rows cut off: a fault is raised to whoever reads (so that the transfer breaks off
+instead of ending well), and overflow is told by the face, in a header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from archive.results import cells
+from archive.results.document import unique
+from archive.results.flow import pieces, slices
+from archive.results.result import Envelope, Result
+
+_CSV = cells.Spelling(text=cells.csv)
+_TSV = cells.Spelling(text=cells.one_line)
+
+
+def csv(result: Result, envelope: Envelope) -> Iterator[bytes]:
+    """``result`` as CSV (RFC 4180) with a header line.
+
+    NULL is an empty field, an empty text ``""``; arrays are their elements with blanks between.
+    """
+    return _delimited(result, _CSV, ",", "\r\n")
+
+
+def tsv(result: Result, envelope: Envelope) -> Iterator[bytes]:
+    """``result`` as tab-separated values with a header line; tabs and line ends within texts become blanks."""
+    return _delimited(result, _TSV, "\t", "\n")
+
+
+def _delimited(result: Result, spelling: cells.Spelling, between: str, after: str) -> Iterator[bytes]:
+    names = unique(column.name for column in result.columns)
+    titles = [spelling.text(pa.array([name])) for name in names]
+    yield bytes(cells.rows(titles, "", between, after))
+    for batch in slices(result):
+        yield from pieces(cells.rows(cells.table(result.columns, batch, spelling), "", between, after))
