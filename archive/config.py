@@ -1,0 +1,128 @@
+"""Settings of one archive: what differs between machines and deployments, read once when a process starts.
+
+Each setting is a field of ``Config`` and nothing else: its name is the key in ``archive.toml`` (in the archive's
+home), ``ARCHIVE_`` and its name in capitals is the environment variable, which wins. ``docs/settings.md`` tells
+the same to people. What identifies the site (authority, publisher, contact) is not a setting: it is a fact, given
+to ``archive init`` and kept in the ledger.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_type_hints
+
+from archive.documents import near
+from archive.faults import UsageFault
+from archive.releases import shipped
+
+FILE = "archive.toml"
+_PREFIX = "ARCHIVE_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All settings; None leaves the choice to the part concerned. Times are seconds."""
+
+    home: Path = Path("archive-home")  # the folder that holds the archive
+    database: str | None = None  # SQLAlchemy URL of the ledger, where it is not a SQLite file in the home
+    public_url: str | None = None  # where users reach the service, if it is not what their requests say
+    descriptions: Path | None = None  # folder of release descriptions, looked into before those shipped
+    threads: int | None = None  # that the queries of one process may use
+    memory: str | None = None  # that the queries of one process may use, such as "4GB"
+    scratch: Path | None = None  # folder for what does not fit into memory
+    default_maxrec: int = 100_000  # rows in an answer whose client does not say MAXREC
+    hard_maxrec: int | None = None  # rows that no answer exceeds
+    sync_seconds: float = 60.0  # that a synchronous query may run
+    load_memory: int = 128  # MiB of rows that a load sorts at once; what is more is sorted on disk
+    grace: float = 60.0  # that a replaced edition is kept after it was last served
+    heartbeat: float = 5.0  # between two signs of life of a process
+
+    @classmethod
+    def load(cls, environment: Mapping[str, str] | None = None, *, home: Path | None = None) -> Config:
+        """Settings of the archive at ``home``, else at ``ARCHIVE_HOME``, else in ``./archive-home``.
+
+        Raises:
+            UsageFault: a setting is unknown or has a value that does not fit; all of them are told.
+        """
+        environment = os.environ if environment is None else environment
+        place = home or Path(environment.get(f"{_PREFIX}HOME") or "archive-home")
+        given: dict[str, tuple[str, Any]] = {}
+        for name, value in _from_file(place / FILE).items():
+            given[name] = (f"{name} in {place / FILE}", value)
+        for name, text in environment.items():
+            if name.startswith(_PREFIX) and text:
+                given[name.removeprefix(_PREFIX).lower()] = (name, text)
+        given["home"] = ("home", str(place.absolute()))
+        return cls(**_values(given))
+
+    @property
+    def ledger_url(self) -> str:
+        return self.database or f"sqlite:///{self.home / 'ledger.sqlite'}"
+
+    @property
+    def store(self) -> Path:
+        """Folder of the files this archive keeps."""
+        return self.home / "store"
+
+    @property
+    def editions(self) -> Path:
+        """Folder of the engine's materialisations; they can be made anew from the store."""
+        return self.home / "editions"
+
+    @property
+    def scratch_folder(self) -> Path:
+        return self.scratch or self.home / "scratch"
+
+    @property
+    def description_folders(self) -> tuple[Path, ...]:
+        """Where descriptions are looked for, in order."""
+        own = self.descriptions or self.home / "schema"
+        return (own, shipped())
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageFault(f"{path} cannot be read as TOML: {error}.", "Correct the file.") from error
+
+
+def _values(given: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
+    kinds = get_type_hints(Config)
+    names = [setting.name for setting in fields(Config)]
+    values, wrong = {}, []
+    for name, (where, value) in given.items():
+        if name not in names:
+            wrong.append(f"{where}: there is no such setting. {near(name, names)}".rstrip())
+            continue
+        try:
+            values[name] = _typed(kinds[name], value)
+        except ValueError as error:
+            wrong.append(f"{where}: {error}")
+    if wrong:
+        raise UsageFault("\n".join(("The settings are wrong:", *(f"  {line}" for line in wrong))))
+    return values
+
+
+def _typed(kind: Any, value: Any) -> Any:
+    """``value`` as the setting's type; environment variables come as text, TOML's values as they are."""
+    if isinstance(kind, UnionType):
+        kind = get_args(kind)[0]
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"{value!r} is not a value for it.")
+    if kind in (int, float):
+        try:
+            number = kind(value)
+        except ValueError:
+            raise ValueError(f"'{value}' is not a number.") from None
+        if number < 0:
+            raise ValueError(f"{value} is negative.")
+        return number
+    return kind(str(value))

@@ -1,0 +1,119 @@
+"""The descriptions in force: verbatim copies of reviewed files, numbered per schema."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from sqlalchemy import Connection, Row, func, select
+
+from archive.faults import UsageFault
+from archive.ledger import events, schema
+from archive.ledger.database import now
+from archive.releases import Release, breaking_changes, from_documents
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A description in the ledger; ``number`` counts the descriptions of its schema."""
+
+    id: int
+    number: int
+    release: Release
+
+
+def find(transaction: Connection, name: str) -> Registered | None:
+    """The description in force for the schema ``name``."""
+    table = schema.description
+    row = transaction.execute(
+        select(table).where(table.c.schema == name).order_by(table.c.number.desc()).limit(1)
+    ).one_or_none()
+    return None if row is None else _registered(row)
+
+
+def by_id(transaction: Connection, id: int) -> Registered:  # noqa: A002 - the column's name
+    return _registered(transaction.execute(select(schema.description).where(schema.description.c.id == id)).one())
+
+
+def newest(transaction: Connection) -> list[Registered]:
+    """All descriptions in force, by name."""
+    table = schema.description
+    last = select(table.c.schema, func.max(table.c.number).label("number")).group_by(table.c.schema).subquery()
+    rows = transaction.execute(
+        select(table)
+        .join(last, (table.c.schema == last.c.schema) & (table.c.number == last.c.number))
+        .order_by(table.c.schema)
+    )
+    return [_registered(row) for row in rows]
+
+
+def register(transaction: Connection, release: Release) -> Registered:
+    """Put a checked description in force; the same one again changes nothing.
+
+    Raises:
+        UsageFault: rows were loaded under the one in force and this one does not fit them, or the ID block is
+            taken by another schema.
+    """
+    before = find(transaction, release.name)
+    if before is not None and before.release.digest == release.digest:
+        return before
+    _check_block(transaction, release)
+    if before is not None and _has_rows(transaction, release.name):
+        _check_fits(before.release, release)
+    number = 1 if before is None else before.number + 1
+    values = {
+        "schema": release.name,
+        "number": number,
+        "version": release.version,
+        "kind": release.kind.value,
+        "id_block": release.id_block,
+        "sha256": release.digest,
+        "documents": [list(pair) for pair in release.documents.items()],
+        "registered": now(),
+    }
+    result = transaction.execute(schema.description.insert().values(**values))
+    events.append(transaction, "description", {"schema": release.name, "number": number, "sha256": release.digest})
+    key = result.inserted_primary_key
+    assert key is not None
+    return Registered(key[0], number, release)
+
+
+def _check_block(transaction: Connection, release: Release) -> None:
+    if release.id_block is None:
+        return
+    table = schema.description
+    other = transaction.execute(
+        select(table.c.schema).where(table.c.id_block == release.id_block, table.c.schema != release.name).limit(1)
+    ).scalar_one_or_none()
+    if other is not None:
+        taken = transaction.execute(select(func.max(table.c.id_block))).scalar_one()
+        raise UsageFault(
+            f"{release.name} wants ID block {release.id_block}, which belongs to {other}.",
+            f"Give it a free one in its .archive.yaml; {taken + 1} is free.",
+        )
+
+
+def _check_fits(old: Release, new: Release) -> None:
+    changes = breaking_changes(old, new)
+    if changes:
+        raise UsageFault(
+            f"{new.name} holds rows that were loaded under another description: {'; '.join(changes)}.",
+            "Only words (descriptions, UCDs, titles) and new tables may change while rows are there.",
+        )
+
+
+def _has_rows(transaction: Connection, name: str) -> bool:
+    return (
+        transaction.execute(select(schema.state.c.number).where(schema.state.c.schema == name).limit(1)).first()
+        is not None
+    )
+
+
+def _registered(row: Row[tuple[object, ...]]) -> Registered:
+    documents = tuple((name, text) for name, text in row.documents)
+    return Registered(row.id, row.number, _read(documents))
+
+
+@lru_cache(maxsize=64)
+def _read(documents: tuple[tuple[str, str], ...]) -> Release:
+    return from_documents(dict(documents))

@@ -1,0 +1,78 @@
+"""``Ledger``: the door to the facts of one endpoint."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from sqlalchemy import Connection
+
+from archive.ledger import editions, site
+from archive.ledger.database import Database
+from archive.ledger.processes import Attendance
+from archive.ledger.published import Published, read_published
+
+
+class Ledger:
+    """Facts of one endpoint. Safe for threads; open it anew in each process.
+
+    What there is to know about one subject is a module of functions (``files``, ``descriptions``, ``editions``,
+    ...) that take a transaction, so that any of them can be done together or not at all.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._published: Published | None = None
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, url: str) -> Ledger:
+        """The ledger at a SQLAlchemy URL.
+
+        Raises:
+            NotFound: there is none.
+            FatalFault: it is of another layout.
+        """
+        return cls(Database.open(url))
+
+    @classmethod
+    def create(cls, url: str) -> Ledger:
+        """The ledger at ``url``, made if it is not there."""
+        return cls(Database.create(url))
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """A transaction to read in; all of it is of one moment."""
+        return self._database.read()
+
+    def write(self) -> AbstractContextManager[Connection]:
+        """A transaction to write in; everything done in it happens when it is left, or nothing."""
+        return self._database.write()
+
+    def site(self) -> site.Site:
+        """Who runs this endpoint.
+
+        Raises:
+            NotFound: nobody has said yet.
+        """
+        with self.read() as transaction:
+            return site.read_site(transaction)
+
+    def published(self) -> Published:
+        """What can be queried now; the same object as long as nothing changes."""
+        with self.read() as transaction:
+            revision = editions.current_revision(transaction)
+            known = self._published
+            if known is not None and known.revision == revision:
+                return known
+            with self._lock:
+                if self._published is None or self._published.revision < revision:
+                    self._published = read_published(transaction)
+                return self._published
+
+    def attend(self, role: str, interval: float = 5.0, oldest: Callable[[], int] | None = None) -> Attendance:
+        """This process' presence in the ledger; see ``Attendance``."""
+        return Attendance(self._database, role, interval, oldest)
+
+    def close(self) -> None:
+        self._database.close()

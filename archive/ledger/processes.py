@@ -1,0 +1,105 @@
+"""Who is at work on this archive: each process says that it lives, and a silent one loses what it had begun."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+
+from sqlalchemy import Connection, func, select
+
+from archive.faults import Fault
+from archive.ledger import schema
+from archive.ledger.database import Database, stamp
+
+_log = logging.getLogger(__name__)
+
+_MISSED = 6  # signs of life that may fail to come before a process counts as gone
+
+
+class Attendance:
+    """A process' presence in the ledger, kept up by a thread until ``leave``.
+
+    ``oldest`` tells the oldest ledger revision that the process still serves; a process that serves nothing gives
+    none. It is asked at every sign of life, every ``interval`` seconds.
+    """
+
+    def __init__(self, database: Database, role: str, interval: float, oldest: Callable[[], int] | None = None) -> None:
+        self.id = uuid.uuid4().hex
+        self._database = database
+        self._role = role
+        self._interval = interval
+        self._oldest = oldest
+        self._left = threading.Event()
+        self._thread = threading.Thread(target=self._keep_up, name=f"heartbeat-{role}", daemon=True)
+
+    def __enter__(self) -> Attendance:
+        self.begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.leave()
+
+    def begin(self) -> None:
+        """Enter the ledger; on return other processes know of this one."""
+        time = datetime.now(UTC)
+        with self._database.write() as transaction:
+            transaction.execute(
+                schema.process.insert().values(
+                    id=self.id,
+                    role=self._role,
+                    host=socket.gethostname(),
+                    pid=os.getpid(),
+                    started=stamp(time),
+                    revision=self._oldest() if self._oldest else None,
+                    **self._signs(time),
+                )
+            )
+        self._thread.start()
+
+    def beat(self) -> None:
+        """Give a sign of life now."""
+        values = self._signs(datetime.now(UTC)) | {"revision": self._oldest() if self._oldest else None}
+        with self._database.write() as transaction:
+            transaction.execute(schema.process.update().where(schema.process.c.id == self.id).values(**values))
+
+    def leave(self) -> None:
+        """Leave the ledger; harmless when called twice."""
+        if self._left.is_set():
+            return
+        self._left.set()
+        self._thread.join(timeout=self._interval)
+        with self._database.write() as transaction:
+            transaction.execute(schema.process.delete().where(schema.process.c.id == self.id))
+
+    def _signs(self, time: datetime) -> dict[str, str]:
+        return {"seen": stamp(time), "lease": stamp(time + timedelta(seconds=_MISSED * self._interval))}
+
+    def _keep_up(self) -> None:
+        while not self._left.wait(self._interval):
+            try:
+                self.beat()
+            except Fault as fault:
+                _log.warning("no sign of life was given: %s", fault)
+
+
+def forget_silent(transaction: Connection) -> None:
+    """Remove the processes that have been silent for longer than their lease."""
+    transaction.execute(schema.process.delete().where(schema.process.c.lease < stamp(datetime.now(UTC))))
+
+
+def oldest_served(transaction: Connection) -> int | None:
+    """The oldest revision that any living process serves; None if none serves."""
+    return transaction.execute(select(func.min(schema.process.c.revision))).scalar_one()
+
+
+def living(transaction: Connection) -> set[str]:
+    """The identifiers of the processes at work."""
+    return set(transaction.execute(select(schema.process.c.id)).scalars())
