@@ -20,7 +20,6 @@ FLOORS: dict[str, float] = {
     "vocabularies": 0,
     "felis": 0.2,
     "descriptions": 0.25,
-    "descriptions": 0.25,
     "releases": 0.3,
     "config": 0.4,
     # 1 languages

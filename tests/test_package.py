@@ -26,7 +26,9 @@ def test_the_wheel_is_whole(tmp_path: Path) -> None:
     done = subprocess.run([*build, str(tree)], capture_output=True, text=True)
 
     assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
     (wheel,) = wheels.glob("*.whl")
     with zipfile.ZipFile(wheel) as shipped:
-        assert wanted - set(shipped.namelist()) == set()
-        assert "archive/schema/dr1.yaml" in shipped.namelist()
+        names = {name for name in shipped.namelist() if not name.startswith("archive-")}
+        assert names == wanted
+        assert "archive/schema/dr1.yaml" in names

@@ -1,4 +1,4 @@
-"""Our descriptions are valid for Felis itself, run as an outside program (docs/decisions/004-felis-stays-outside.md)."""
+"""Our descriptions are valid for Felis itself, run as an outside program (docs/decisions/004)."""
 
 from __future__ import annotations
 
