@@ -73,7 +73,7 @@ def stars(data: Path) -> Stars:
 def site(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Site]:
     """The sample, loaded, published and served for the whole session."""
     home = tmp_path_factory.mktemp("site")
-    site = Site(home / "archive", _free_port())
+    site = Site(home / "archive", free_port())
     site.run("init", "--authority", "archive.test", "--publisher", "Tests", "--contact", "tests@archive.test")
     for schema, table in TABLES:
         site.run("load", schema, table, str(data / "sample" / f"{schema}.{table}.parquet"))
@@ -84,7 +84,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Site]
             site.command("serve", "--port", str(site.port)), env=site.environment(), stdout=log, stderr=log
         )
     try:
-        _wait(site, server, home / "serve.log")
+        wait_for(site, server, home / "serve.log")
         yield site
     finally:
         server.send_signal(signal.SIGTERM)
@@ -95,20 +95,21 @@ def site(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Site]
             server.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port nobody listens at just now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
-def _wait(site: Site, server: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for(site: Site, server: subprocess.Popen[bytes], log: Path, seconds: float = 60) -> None:
     """Return once the server answers; fail with its log if it ends or stays silent."""
-    for _ in range(300):
-        if server.poll() is not None:
-            break
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and server.poll() is None:
         try:
             if site.get("tap/availability")[0] == 200:
                 return
         except OSError:
-            time.sleep(0.1)
+            pass
+        time.sleep(0.1)
     pytest.fail(f"the server did not come up:\n{log.read_text(errors='replace')}")
