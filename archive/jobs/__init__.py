@@ -1,0 +1,42 @@
+"""Jobs: work that is asked for now and done later, by runners that are processes of their own (UWS 1.1)."""
+
+from archive.jobs.crew import Crew, Sizes
+from archive.jobs.desk import Desk, Pace
+from archive.jobs.keeper import Keeper
+from archive.jobs.model import (
+    MOVES,
+    Client,
+    Draft,
+    Failure,
+    Job,
+    JobRef,
+    Lane,
+    Parameter,
+    Phase,
+    Product,
+    Terms,
+)
+from archive.jobs.runner import Runner, Task
+from archive.jobs.store import Jobs
+
+__all__ = [
+    "MOVES",
+    "Client",
+    "Crew",
+    "Desk",
+    "Draft",
+    "Failure",
+    "Job",
+    "JobRef",
+    "Jobs",
+    "Keeper",
+    "Lane",
+    "Pace",
+    "Parameter",
+    "Phase",
+    "Product",
+    "Runner",
+    "Sizes",
+    "Task",
+    "Terms",
+]

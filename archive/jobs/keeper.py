@@ -1,0 +1,65 @@
+"""``Keeper``: the automatic way out of every state that would otherwise last (design section 4, rule 8)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from archive.jobs.model import Failure
+from archive.jobs.names import is_of
+from archive.jobs.store import Jobs
+
+_log = logging.getLogger(__name__)
+
+LEASE = 8.0  # seconds without a beat after which a runner counts as dead
+_STRAYS_EVERY = 600.0  # seconds
+
+LOST = Failure("TransientFault", "The process that ran this job ended unexpectedly. Send the job again.")
+
+
+class Keeper:
+    """Ends jobs whose runner died and destroys jobs whose time has come. Any number of keepers may work at once.
+
+    A lease counts as over when the keeper itself has seen no beat for ``lease`` seconds of its own clock: clocks of
+    other machines do not matter, and a laptop that slept does not lose its jobs.
+    """
+
+    def __init__(self, jobs: Jobs, lease: float = LEASE, clock: Callable[[], float] = time.monotonic) -> None:
+        self._jobs = jobs
+        self._lease = lease
+        self._clock = clock
+        self._seen: dict[str, tuple[tuple[str, int], float]] = {}
+        self._strays_at = clock()
+
+    def round(self) -> None:
+        """Look once; to be called every second or so."""
+        self._end_leases()
+        for job in self._jobs.overdue():
+            _log.info("job %s is destroyed: its time has come", job)
+            self._jobs.delete(job)
+        if self._clock() >= self._strays_at:
+            self._strays_at = self._clock() + _STRAYS_EVERY
+            for job in self._jobs.folders.strays(self._jobs.known):
+                self._jobs.folders.remove(job)
+
+    def lost(self, process: int) -> None:
+        """A runner process of this machine is known to have died: end what it held."""
+        for job, (runner, _) in self._jobs.beats().items():
+            if is_of(runner, process):
+                self._end(job, runner)
+
+    def _end_leases(self) -> None:
+        now, beats = self._clock(), self._jobs.beats()
+        self._seen = {
+            job: (beat, self._seen[job][1]) if job in self._seen and self._seen[job][0] == beat else (beat, now)
+            for job, beat in beats.items()
+        }
+        for job, ((runner, _), since) in self._seen.items():
+            if now - since >= self._lease:
+                self._end(job, runner)
+
+    def _end(self, job: str, runner: str) -> None:
+        if self._jobs.fail(job, LOST, runner=runner):
+            _log.warning("job %s: runner %s is gone", job, runner)
+            self._jobs.discard(self._jobs.get(job))
