@@ -112,7 +112,7 @@ def polygon_ranges(vertices: Sequence[tuple[float, float]], most: int = _MOST_RA
     centre, reach = outline.cap()
     depth = _depth_for(min(reach, 90.0))
     if reach >= 90.0:
-        cells: NDArray[np.uint64] = np.arange(12 << (2 * depth), dtype=np.uint64)
+        cells = np.arange(12 << (2 * depth), dtype=np.uint64)
     else:
         found = cone_search(
             Longitude(centre[0], u.deg), Latitude(centre[1], u.deg), u.Quantity(reach, u.deg), depth, flat=True
@@ -121,7 +121,7 @@ def polygon_ranges(vertices: Sequence[tuple[float, float]], most: int = _MOST_RA
     cells = cells[outline.may_touch(cells, depth)]
     while 0 < len(cells) <= _MOST_CELLS // 2 and depth < _FINEST:
         depth += 1
-        cells = (cells[:, np.newaxis] * np.uint64(4) + np.arange(4, dtype=np.uint64)).ravel()
+        cells = np.repeat(cells, 4) * np.uint64(4) + np.tile(np.arange(4, dtype=np.uint64), len(cells))
         cells = cells[outline.may_touch(cells, depth)]
     return _few(_ranges_of(cells, np.full(len(cells), depth)), most)
 

@@ -1,0 +1,168 @@
+"""A DuckDB statement under way: its time, its end, and what its errors mean to people."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from archive.faults import FatalFault, Fault, TransientFault, UsageFault
+
+_log = logging.getLogger(__name__)
+
+_TICK = 0.05  # seconds between two looks of the watch
+
+
+class Watch:
+    """Interrupts statements that were stopped or ran out of time, while they are inside the database.
+
+    An interrupt that comes an instant before the database starts to work is lost, so it is repeated at every
+    tick for as long as the statement stays inside.
+    """
+
+    def __init__(self) -> None:
+        self._inside: set[Running] = set()
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def enter(self, running: Running) -> None:
+        with self._lock:
+            self._inside.add(running)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._look, name="duckdb-watch", daemon=True)
+                self._thread.start()
+
+    def leave(self, running: Running) -> None:
+        with self._lock:
+            self._inside.discard(running)
+
+    def close(self) -> None:
+        self._over.set()
+
+    def _look(self) -> None:
+        while not self._over.wait(_TICK):
+            with self._lock:
+                inside = list(self._inside)
+            for running in inside:
+                running.interrupt_if_due()
+
+
+class Running:
+    """One statement on a cursor of its own. Only time spent inside the database counts against ``seconds``."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, watch: Watch, seconds: float | None) -> None:
+        self._cursor = cursor
+        self._watch = watch
+        self._seconds = seconds
+        self._spent = 0.0
+        self._entered: float | None = None  # when the present visit to the database began
+        self._reason: Fault | None = None
+        self._closed = threading.Event()
+        self._using = threading.Lock()  # held while the cursor is used, so that close frees it only afterwards
+
+    def start(self, text: str, parameters: list[Any], batch: int) -> pa.RecordBatchReader:
+        """Send the statement; raises the user's faults where the database finds them now."""
+        return self._inside(lambda: self._cursor.sql(text, params=parameters).to_arrow_reader(batch))
+
+    def batches(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        """The rows as they come; frees the cursor at the end, on an error and when the consumer stops."""
+        try:
+            while True:
+                try:
+                    batch = self._inside(reader.read_next_batch)
+                except StopIteration:
+                    return
+                if batch.num_rows:
+                    yield batch
+        finally:
+            self._closed.set()
+            self._free(reader)
+
+    def close(self) -> None:
+        """Stop the statement, from any thread; harmless if it has ended."""
+        if self._reason is None:
+            self._reason = TransientFault("The query was stopped.")
+        self._closed.set()
+        self._cursor.interrupt()
+        if self._using.acquire(blocking=False):  # else whoever is inside frees the cursor on the way out
+            try:
+                self._cursor.close()
+            finally:
+                self._using.release()
+
+    def interrupt_if_due(self) -> None:
+        entered = self._entered
+        if entered is None:
+            return
+        spent = self._spent + time.monotonic() - entered
+        if self._reason is None and self._seconds is not None and spent > self._seconds:
+            self._reason = _too_long(self._seconds)
+        if self._reason is not None:
+            self._cursor.interrupt()
+
+    def _inside(self, visit: Callable[[], Any]) -> Any:
+        """Make one visit to the database, watched and timed."""
+        with self._using:
+            if self._reason is not None:
+                raise self._reason
+            self._entered = time.monotonic()
+            self._watch.enter(self)
+            try:
+                return visit()
+            except StopIteration:
+                raise
+            except (duckdb.Error, OSError, pa.ArrowException, RuntimeError) as error:
+                raise self._reason or meaning(error) from error
+            finally:
+                self._watch.leave(self)
+                self._spent += time.monotonic() - self._entered
+                self._entered = None
+                if self._closed.is_set():
+                    self._cursor.close()
+
+    def _free(self, reader: pa.RecordBatchReader) -> None:
+        with self._using:
+            reader.close()
+            self._cursor.close()
+
+
+def _too_long(seconds: float) -> Fault:
+    return UsageFault(
+        f"The query took longer than its limit of {seconds:g} s and was stopped.",
+        "Make it smaller (a cone, TOP, fewer joins), or run it as an asynchronous job with a longer duration.",
+    )
+
+
+_KIND = re.compile(r"(Conversion|Out of Range|Out of Memory|Invalid Input|IO) Error")
+
+
+def meaning(error: BaseException) -> Fault:
+    """What a database error means to the user; the database's own words go to the log only."""
+    found = _KIND.search(str(error))
+    match found[1] if found else None:
+        case "Conversion":
+            return UsageFault(
+                "A value could not be converted to the type that a CAST or a comparison asks for.",
+                "Leave out such rows in WHERE, or convert to a wider type.",
+            )
+        case "Out of Range":
+            return UsageFault(
+                "A calculation with integers left the range of its type.",
+                "Convert an operand: CAST(x AS BIGINT) or CAST(x AS DOUBLE PRECISION).",
+            )
+        case "Out of Memory":
+            _log.warning("statement out of memory: %s", error)
+            return TransientFault(
+                "The query needs more memory than it may have.",
+                "Sort, group or join fewer rows or columns, or try again when the service is less busy.",
+                after=60,
+            )
+    _log.error("statement failed", exc_info=error)
+    return FatalFault("The query failed inside the database.", "The cause is in the log of the service.")

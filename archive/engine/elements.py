@@ -1,0 +1,246 @@
+"""Our own SQLAlchemy elements: what the portable part of a statement is made of.
+
+Each renders as a *closed term* (a name, a call, or something in parentheses), so terms nest without regard to
+precedence. What is the same everywhere is rendered here; elements without a rule here (``Invoke``, ``As``,
+``Quotient``, ...) are rendered by each engine's dialect, and compiling one an engine forgot is an error.
+
+The elements are opaque to SQLAlchemy: they contribute no FROM items and are never correlated by guess, since
+``select`` names every source itself. They are compiled, never executed through SQLAlchemy's cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import ColumnElement
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import ClauseElement
+from sqlalchemy.types import NULLTYPE
+
+from archive.columns import Column
+from archive.sky import Ranges
+
+
+class Term(ColumnElement[Any]):
+    """A closed term of a statement."""
+
+    inherit_cache = False
+    type = NULLTYPE
+
+
+class Ref(Term):
+    """A column of the FROM item ``alias``; both names are generated."""
+
+    def __init__(self, alias: str, name: str) -> None:
+        self.alias = alias
+        self.name = name
+
+
+class Whole(Term):
+    """An integer, written out: it needs no parameter and planners see it."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
+class Real(Term):
+    """A double that we computed, written so that the engine reads exactly it."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+
+class Infix(Term):
+    """Terms joined by one operator that means the same on every engine."""
+
+    def __init__(self, operator: str, terms: Sequence[ClauseElement]) -> None:
+        self.operator = operator
+        self.terms = terms
+
+
+class Prefix(Term):
+    """An operator before one term: ``NOT``, ``-``, ``EXISTS``."""
+
+    def __init__(self, operator: str, term: ClauseElement) -> None:
+        self.operator = operator
+        self.term = term
+
+
+class Missing(Term):
+    """True where ``term`` is NULL."""
+
+    def __init__(self, term: ClauseElement) -> None:
+        self.term = term
+
+
+class Amid(Term):
+    """``low <= term <= high``."""
+
+    def __init__(self, term: ClauseElement, low: ClauseElement, high: ClauseElement) -> None:
+        self.terms = (term, low, high)
+
+
+class OneOf(Term):
+    """Membership in a list of terms."""
+
+    def __init__(self, term: ClauseElement, items: Sequence[ClauseElement]) -> None:
+        self.term = term
+        self.items = items
+
+
+class Nested(Term):
+    """A whole statement as a term."""
+
+    def __init__(self, statement: ClauseElement) -> None:
+        self.statement = statement
+
+
+class InRanges(Term):
+    """True where an integer lies in one of some half-open ranges; the span of all is stated first."""
+
+    def __init__(self, term: ClauseElement, ranges: Ranges) -> None:
+        self.term = term
+        self.ranges = ranges
+
+
+class As(Term):
+    """A term cast to the type of a column."""
+
+    def __init__(self, term: ClauseElement, column: Column) -> None:
+        self.term = term
+        self.column = column
+
+
+class Quotient(Term):
+    """Division (``/``) or remainder (``%``), in integers or doubles; NULL where the divisor is 0."""
+
+    def __init__(self, operator: str, left: ClauseElement, right: ClauseElement, whole: bool) -> None:
+        self.operator = operator
+        self.left = left
+        self.right = right
+        self.whole = whole
+
+
+class Matches(Term):
+    """LIKE without an escape character; ``folded`` in any case of letters."""
+
+    def __init__(self, term: ClauseElement, pattern: ClauseElement, folded: bool) -> None:
+        self.term = term
+        self.pattern = pattern
+        self.folded = folded
+
+
+class Number(Term):
+    """The integers 1 and 0 for true and false, NULL for unknown."""
+
+    def __init__(self, term: ClauseElement) -> None:
+        self.term = term
+
+
+class Invoke(Term):
+    """A function of our own vocabulary, looked up in the engine's table of renderings; ``unique``: DISTINCT."""
+
+    def __init__(self, function: str, terms: Sequence[ClauseElement], unique: bool = False) -> None:
+        self.function = function
+        self.terms = terms
+        self.unique = unique
+
+
+class Ordering(Term):
+    """An entry of ORDER BY: NULLs are last, ascending and descending."""
+
+    def __init__(self, term: ClauseElement, descending: bool) -> None:
+        self.term = term
+        self.descending = descending
+
+
+class Exploded(Term):
+    """One row for each element of a list-valued term; stands in a select list only."""
+
+    def __init__(self, term: ClauseElement) -> None:
+        self.term = term
+
+
+class Everything(Term):
+    """All columns of the FROM item ``alias``."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+
+
+def written(compiler: SQLCompiler, term: ClauseElement, **kw: Any) -> str:
+    """The text of ``term`` inside an element, freed of what SQLAlchemy tells only the outermost one."""
+    kw.pop("add_to_result_map", None)
+    kw.pop("within_columns_clause", None)
+    return str(compiler.process(term, **kw))
+
+
+def joined(compiler: SQLCompiler, terms: Iterable[ClauseElement], between: str, **kw: Any) -> str:
+    """The texts of ``terms`` with ``between`` between them."""
+    return between.join(written(compiler, term, **kw) for term in terms)
+
+
+@compiles(Ref)
+def _ref(element: Ref, compiler: SQLCompiler, **kw: Any) -> str:
+    return f'"{element.alias}"."{element.name}"'
+
+
+@compiles(Everything)
+def _everything(element: Everything, compiler: SQLCompiler, **kw: Any) -> str:
+    return f'"{element.alias}".*'
+
+
+@compiles(Whole)
+def _whole(element: Whole, compiler: SQLCompiler, **kw: Any) -> str:
+    return str(element.value) if element.value >= 0 else f"({element.value})"
+
+
+@compiles(Infix)
+def _infix(element: Infix, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"({joined(compiler, element.terms, f' {element.operator} ', **kw)})"
+
+
+@compiles(Prefix)
+def _prefix(element: Prefix, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"({element.operator} {written(compiler, element.term, **kw)})"
+
+
+@compiles(Missing)
+def _missing(element: Missing, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"({written(compiler, element.term, **kw)} IS NULL)"
+
+
+@compiles(Amid)
+def _amid(element: Amid, compiler: SQLCompiler, **kw: Any) -> str:
+    term, low, high = (written(compiler, part, **kw) for part in element.terms)
+    return f"({term} BETWEEN {low} AND {high})"
+
+
+@compiles(OneOf)
+def _one_of(element: OneOf, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"({written(compiler, element.term, **kw)} IN ({joined(compiler, element.items, ', ', **kw)}))"
+
+
+@compiles(Nested)
+def _nested(element: Nested, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"({written(compiler, element.statement, **kw)})"
+
+
+@compiles(InRanges)
+def _in_ranges(element: InRanges, compiler: SQLCompiler, **kw: Any) -> str:
+    # As one text: a hundred numbers as separate elements would take longer to compile than the query to run.
+    term, ranges = written(compiler, element.term, **kw), element.ranges
+    if not ranges:
+        return f"({term} < {term})"  # false, yet NULL where the cell is unknown
+    span = f"{term} BETWEEN {ranges[0][0]} AND {ranges[-1][1] - 1}"
+    if len(ranges) == 1:
+        return f"({span})"
+    each = " OR ".join(f"{term} BETWEEN {low} AND {high - 1}" for low, high in ranges)
+    return f"({span} AND ({each}))"
+
+
+@compiles(Ordering)
+def _ordering(element: Ordering, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"{written(compiler, element.term, **kw)} {'DESC' if element.descending else 'ASC'} NULLS LAST"

@@ -1,0 +1,254 @@
+"""From a bound tree to one SQLAlchemy Core statement that every engine can compile.
+
+Only generated names reach the statement: FROM items are ``t1``..., outputs and physical columns ``c1``..., common
+tables ``w1``.... So letter case, reserved words and long names never matter. Every output is cast to the type of
+its ``Column`` unless it is a column that has that type already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.sql.expression import CTE, ClauseElement, FromClause, SelectBase
+
+from archive.adql import bound
+from archive.adql.tree import JoinKind, SetKind
+from archive.columns import Column
+from archive.engine import elements as el
+from archive.engine.sphere import Sphere
+from archive.tables import Table
+
+HEALPIX = "_healpix_29"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a stored table's rows lie, as the statement says it.
+
+    ``physical`` maps described column names to those of the physical table; ``rows`` is their number.
+    """
+
+    source: sa.TableClause
+    physical: Mapping[str, str]
+    rows: int
+    healpix: bool
+
+
+Locate = Callable[[Table], Place]
+
+
+def statement(query: bound.Bound, locate: Locate, rows: int | None = None) -> SelectBase:
+    """The statement that answers ``query``, of at most ``rows`` rows; its outputs are in the order of its columns."""
+    return Writer(locate).whole(query, rows)
+
+
+class Writer:
+    """Writes one statement. ``locate`` tells where the rows of a stored table lie."""
+
+    def __init__(self, locate: Locate) -> None:
+        self._locate = locate
+        self._places: dict[str, tuple[Table, Place]] = {}  # by alias
+        self._common: dict[str, CTE] = {}
+        self._parameters: dict[tuple[type, str], ClauseElement] = {}
+        self._sphere = Sphere(self)
+
+    def whole(self, query: bound.Bound, rows: int | None) -> SelectBase:
+        for name, body in query.common:
+            self._common[name] = self.rows(body).cte(name)
+        return self.rows(query.body, most=rows)
+
+    # --- rows ---------------------------------------------------------------------------------
+
+    def rows(self, body: bound.Rows, targets: Sequence[Column] | None = None, most: int | None = None) -> SelectBase:
+        if isinstance(body, bound.Select):
+            return self._select(body, targets, most)
+        return self._set(body, targets, most)
+
+    def _select(self, body: bound.Select, targets: Sequence[Column] | None, most: int | None) -> SelectBase:
+        source = None if body.source is None else self.source(body.source)
+        columns = [
+            self._output(output, None if targets is None else targets[at]) for at, output in enumerate(body.outputs)
+        ]
+        made: sa.Select[Any] = sa.select(*columns).correlate(None)
+        if source is not None:
+            made = made.select_from(source)
+        if body.where is not None:
+            made = made.where(self.condition(body.where))
+        if body.group_by:
+            made = made.group_by(*(self.value(value) for value in body.group_by))
+        if body.having is not None:
+            made = made.having(self.condition(body.having))
+        if body.distinct:
+            made = made.distinct()
+        return self._ended(made, body, most)
+
+    def _set(self, body: bound.SetOperation, targets: Sequence[Column] | None, most: int | None) -> SelectBase:
+        common = body.columns if targets is None else targets
+        left, right = self.rows(body.left, common), self.rows(body.right, common)
+        return self._ended(_SETS[body.kind, body.all](left, right), body, most)
+
+    def _ended(self, made: Any, body: bound.Rows, most: int | None) -> SelectBase:
+        if body.order_by:
+            made = made.order_by(*(self._order(order) for order in body.order_by))
+        top = most if body.top is None else body.top if most is None else min(body.top, most)
+        if top is not None:
+            made = made.limit(el.Whole(top))
+        if body.offset:
+            made = made.offset(el.Whole(body.offset))
+        return made  # type: ignore[no-any-return]
+
+    def _order(self, order: bound.Order) -> ClauseElement:
+        term = el.Whole(order.by) if isinstance(order.by, int) else self.value(order.by)
+        return el.Ordering(term, order.descending)
+
+    def _output(self, output: bound.Output, target: Column | None) -> sa.Label[Any]:
+        value, column = output.value, target or output.value.column
+        term = self.value(value)
+        if not (isinstance(value, bound.Field) and _same_type(value.column, column)):
+            term = el.As(term, column)
+        return term.label(output.name)
+
+    # --- FROM ---------------------------------------------------------------------------------
+
+    def source(self, source: bound.Source) -> FromClause:
+        if isinstance(source, bound.Join):
+            return self._join(source)
+        if isinstance(source, bound.Stored):
+            place = self._locate(source.table)
+            self._places[source.alias] = (source.table, place)
+        made = self._leaf(source)
+        cells = self._sphere.cells_of(source.alias)
+        if cells:
+            made = sa.select(el.Everything(source.alias), *cells).select_from(made).subquery(source.alias)
+        return made
+
+    def _leaf(self, source: bound.Stored | bound.Sub | bound.CommonSource) -> FromClause:
+        match source:
+            case bound.Stored(alias):
+                return self._places[alias][1].source.alias(alias)
+            case bound.Sub(alias, query):
+                return self.rows(query).subquery(alias)
+            case bound.CommonSource(alias, name):
+                return self._common[name].alias(alias)
+
+    def _join(self, join: bound.Join) -> FromClause:
+        left, right = self.source(join.left), self.source(join.right)
+        on = sa.true() if join.on is None else self.condition(join.on)
+        if join.kind is JoinKind.RIGHT:
+            left, right = right, left
+        return sa.join(
+            left,
+            right,
+            on,
+            isouter=join.kind in (JoinKind.LEFT, JoinKind.RIGHT),
+            full=join.kind is JoinKind.FULL,
+        )
+
+    def place_of(self, alias: str) -> tuple[Table, Place] | None:
+        """The stored table behind ``alias``, if it is one."""
+        return self._places.get(alias)
+
+    # --- values -------------------------------------------------------------------------------
+
+    def value(self, value: bound.Value) -> el.Term:
+        match value:
+            case bound.Constant():
+                return self._constant(value)
+            case bound.Field(alias, name):
+                place = self._places.get(alias)
+                return el.Ref(alias, name if place is None else place[1].physical[name])
+            case bound.Negative(operand, column):
+                return el.Prefix("-", self._typed(operand, column))
+            case bound.Arithmetic():
+                return self._arithmetic(value)
+            case bound.Apply(function, arguments):
+                return self._apply(value)
+            case bound.Aggregate(function, arguments, distinct):
+                return el.Invoke(function, [self.value(argument) for argument in arguments], distinct)
+            case bound.Convert(operand, column):
+                return el.As(self.value(operand), column)
+            case bound.Scalar(query):
+                return el.Nested(self.rows(query))
+            case bound.Truth(condition):
+                return el.Number(self.condition(condition))
+            case _:
+                return self._sphere.value(value)
+
+    def _constant(self, constant: bound.Constant) -> el.Term:
+        value = constant.value
+        if value is None:
+            return el.As(sa.null(), constant.column)
+        if isinstance(value, bool):
+            return el.As(el.Whole(int(value)), constant.column)
+        if isinstance(value, int):
+            return el.Whole(value)
+        # One parameter for equal constants, so that an expression in GROUP BY reads the same as in the select list.
+        key = (type(value), repr(value))
+        if key not in self._parameters:
+            self._parameters[key] = sa.bindparam(f"p{len(self._parameters)}", value, sa.types.NULLTYPE)
+        return self._parameters[key]  # type: ignore[return-value]
+
+    def _arithmetic(self, value: bound.Arithmetic) -> el.Term:
+        left, right = self._typed(value.left, value.column), self._typed(value.right, value.column)
+        if value.operator in "/%":
+            return el.Quotient(value.operator, left, right, value.column.datatype.is_integer)
+        return el.Infix(value.operator, (left, right))
+
+    def _typed(self, operand: bound.Value, column: Column) -> el.Term:
+        """An operand in the type in which the operation is made, so that short + short does not overflow."""
+        term = self.value(operand)
+        if not column.datatype.is_numeric or _same_type(operand.column, column):
+            return term
+        return el.As(term, column)
+
+    def _apply(self, value: bound.Apply) -> el.Term:
+        if value.function == "mod":
+            left, right = (self._typed(argument, value.column) for argument in value.arguments)
+            return el.Quotient("%", left, right, value.column.datatype.is_integer)
+        return el.Invoke(value.function, [self.value(argument) for argument in value.arguments])
+
+    # --- conditions ---------------------------------------------------------------------------
+
+    def condition(self, condition: bound.Condition) -> el.Term:
+        match condition:
+            case bound.Comparison(operator, left, right):
+                return el.Infix(operator, (self.value(left), self.value(right)))
+            case bound.Between(operand, low, high):
+                return el.Amid(self.value(operand), self.value(low), self.value(high))
+            case bound.InList(operand, items):
+                return el.OneOf(self.value(operand), [self.value(item) for item in items])
+            case bound.InQuery(operand, query):
+                return el.OneOf(self.value(operand), [self.rows(query)])
+            case bound.Like(operand, pattern, folded):
+                return el.Matches(self.value(operand), self.value(pattern), folded)
+            case bound.IsNull(operand):
+                return el.Missing(self.value(operand))
+            case bound.Exists(query):
+                return el.Prefix("EXISTS", el.Nested(self.rows(query)))
+            case bound.And(conditions):
+                return el.Infix("AND", [self.condition(part) for part in conditions])
+            case bound.Or(conditions):
+                return el.Infix("OR", [self.condition(part) for part in conditions])
+            case bound.Not(negated):
+                return el.Prefix("NOT", self.condition(negated))
+            case _:
+                return self._sphere.condition(condition)
+
+
+_SETS: Mapping[tuple[SetKind, bool], Callable[..., Any]] = {
+    (SetKind.UNION, False): sa.union,
+    (SetKind.UNION, True): sa.union_all,
+    (SetKind.EXCEPT, False): sa.except_,
+    (SetKind.EXCEPT, True): sa.except_all,
+    (SetKind.INTERSECT, False): sa.intersect,
+    (SetKind.INTERSECT, True): sa.intersect_all,
+}
+
+
+def _same_type(one: Column, other: Column) -> bool:
+    return (one.datatype, one.arraysize, one.is_timestamp) == (other.datatype, other.arraysize, other.is_timestamp) or (
+        one.datatype.is_text and other.datatype.is_text and one.is_timestamp == other.is_timestamp
+    )
