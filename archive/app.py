@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flask import Flask, Response, request
 
 from archive import dali
@@ -19,9 +21,9 @@ _QUERY_BYTES = 4 * 2**20  # of a request's form fields; longer ones are refused 
 def create_app(config: Config) -> Flask:
     """The application of ``config``. Call it in the process that serves: what it opens does not survive a fork."""
     ledger = Ledger.open(config.ledger_url)
-    engine = DuckDB(config.editions, threads=config.threads, memory=config.memory, scratch=config.scratch)
+    engine = DuckDB(config.editions, threads=config.threads, memory=config.memory, scratch=config.scratch_folder)
     serving = Serving(config, ledger, engine)
-    serving.begin_heartbeat()
+    serving.attend()
     return assemble(serving)
 
 
@@ -30,19 +32,20 @@ def assemble(serving: Serving) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.url_map.strict_slashes = False  # /tap/sync/ answers like /tap/sync, without a redirect that loses a POST
     app.config["MAX_FORM_MEMORY_SIZE"] = _QUERY_BYTES
-    portal = Portal(serving, _base_url(serving.config))
+    base_url = _base_url(serving.config.public_url or serving.site.public_url)
+    portal = Portal(serving, base_url)
     app.register_blueprint(portal.blueprint())
-    app.register_blueprint(TapFace(serving, _base_url(serving.config)).blueprint(), url_prefix="/tap")
+    app.register_blueprint(TapFace(serving, base_url).blueprint(), url_prefix="/tap")
     app.register_error_handler(Exception, _error_page(portal))
     app.after_request(_open_to_other_sites)
     return app
 
 
-def _base_url(config: Config):
-    """The public URL of the archive, without a slash at its end: as configured, else as this request came in."""
+def _base_url(public: str | None) -> Callable[[], str]:
+    """Gives the public URL of the archive, without a slash at its end: as told, else as a request came in."""
 
     def base_url() -> str:
-        return (config.public_url or request.root_url).rstrip("/")
+        return (public or request.root_url).rstrip("/")
 
     return base_url
 
@@ -51,7 +54,7 @@ def _is_protocol() -> bool:
     return request.path.startswith(_PROTOCOLS)
 
 
-def _error_page(portal: Portal):
+def _error_page(portal: Portal) -> Callable[[Exception], Response]:
     """Programs get text, browsers a page."""
 
     def answer(error: Exception) -> Response:

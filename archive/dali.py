@@ -10,18 +10,19 @@ import itertools
 import logging
 import secrets
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from flask import Request, Response
 from werkzeug.exceptions import HTTPException
 
-from archive.faults import Fault, FatalFault, NotFound, TransientFault, UsageFault
-from archive.results import Result, error_document, formats
+from archive.faults import FatalFault, Fault, NotFound, TransientFault, UsageFault
+from archive.results import Envelope, Result, encode, error_document, formats
 from archive.results.formats import Format
 
 XML = "text/xml"  # VOSI 1.1 section 5: text/xml for capabilities, availability and tables
 
+_PLAIN = Envelope()
 _log = logging.getLogger(__name__)
 
 
@@ -92,31 +93,13 @@ def _shown(text: str) -> str:
 # --- formats (DALI 1.1 section 3.4.3) ---------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A format and the media type to answer with: the one asked for by name, else the format's own."""
-
-    format: Format
-    media: str
-
-
-def wanted(parameters: Parameters, *names: str) -> Wanted:
+def wanted(parameters: Parameters, *names: str) -> Format:
     """The format asked for by the first of ``names`` that is present; the service's default if none is.
 
     Raises:
         UsageFault: no such format; the message lists those there are.
     """
-    asked = next((value for name in names if (value := parameters.one(name))), None)
-    format_ = formats.find(asked)
-    return Wanted(format_, _media(asked, format_))
-
-
-def _media(asked: str | None, format_: Format) -> str:
-    """A plain media type is echoed (TAP 1.1 section 2.7.3), unless the format's own says the same and more."""
-    plain = (asked or "").strip().lower()
-    if "/" not in plain or ";" in plain or format_.mime.partition(";")[0] == plain:
-        return format_.mime
-    return plain
+    return formats.find(next((value for name in names if (value := parameters.one(name))), None))
 
 
 # --- faults -----------------------------------------------------------------------------------------
@@ -149,7 +132,8 @@ def fault_headers(fault: Fault) -> dict[str, str]:
 def error_response(fault: Fault, format_: Format | None = None) -> Response:
     """The error document of DALI 1.1 section 4.4 in ``format_`` (default: VOTable), with the fault's status."""
     format_ = format_ or formats.find(None)
-    return Response(error_document(fault, format_), fault.status, fault_headers(fault), content_type=format_.mime)
+    document = error_document(fault, format_)
+    return Response(document, fault.status, fault_headers(fault), content_type=format_.error_type)
 
 
 def plain_error(fault: Fault) -> Response:
@@ -173,17 +157,19 @@ def primed(result: Result) -> Result:
     return result
 
 
-def streamed(body: Iterator[bytes], media: str, request: Request, close: Callable[[], None]) -> Response:
-    """``body`` as it comes, compressed if the client asked for that; ``close`` is called when it is over.
+def streamed(result: Result, format_: Format, request: Request, envelope: Envelope = _PLAIN) -> Response:
+    """``result`` in ``format_`` as it comes, compressed if the client asked for that.
 
-    It is over when all is sent, when the client has gone, and after a HEAD.
+    The result is closed when all is sent, when the client has gone, and after a HEAD.
     """
-    headers = {"Vary": "Accept-Encoding"}
+    body: Iterator[bytes] = encode(result, format_, envelope)
+    name = f'inline; filename="answer.{format_.extension}"'
+    headers = {"Vary": "Accept-Encoding", "Content-Disposition": name}
     if request.method != "HEAD" and request.accept_encodings.quality("gzip") > 0:
         headers["Content-Encoding"] = "gzip"
         body = gzipped(body)
-    response = Response(body, headers=headers, content_type=media)
-    response.call_on_close(close)
+    response = Response(body, headers=headers, content_type=format_.content_type)
+    response.call_on_close(result.close)
     return response
 
 

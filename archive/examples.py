@@ -11,6 +11,7 @@ from archive.standing import column_name, is_standing, table_name
 from archive.tables import Catalog, Position, Table
 
 _MOST_TABLES = 3
+_PLEIADES = "56.75, 24.12"  # degrees
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def _cone(table: Table, at: Position) -> Example:
     name = table_name(table)
     query = (
         f"SELECT {_select(table, at)}\nFROM {name}\n"
-        f"WHERE 1 = CONTAINS(POINT({column_name(table, at.lon)}, {column_name(table, at.lat)}), CIRCLE(56.75, 24.12, 5))"
+        f"WHERE 1 = CONTAINS(POINT({_place(table, at)}), CIRCLE({_PLEIADES}, 5))"
     )
     return Example(f"cone-{_key(table)}", f"{name}: 5 degrees around the Pleiades", query, (name,))
 
@@ -51,7 +52,7 @@ def _brightest(table: Table, at: Position) -> Iterator[Example]:
         name = table_name(table)
         order = column_name(table, magnitude.name)
         query = f"SELECT TOP 2000 {_select(table, at)}\nFROM {name}\nWHERE {order} IS NOT NULL\nORDER BY {order}"
-        yield Example(f"brightest-{_key(table)}", f"{name}: the 2000 brightest over the sky", query, (name,))
+        yield Example(f"brightest-{_key(table)}", f"{name}: the 2000 brightest, over the whole sky", query, (name,))
 
 
 def _histogram(table: Table) -> Iterator[Example]:
@@ -59,24 +60,19 @@ def _histogram(table: Table) -> Iterator[Example]:
     if magnitude is not None:
         name = table_name(table)
         whole = f"FLOOR({column_name(table, magnitude.name)})"
-        query = (
-            f"SELECT {whole} AS magnitude, COUNT(*) AS number_of_rows\nFROM {name}\nGROUP BY {whole}\nORDER BY {whole}"
-        )
+        query = f"SELECT {whole} AS magnitude, COUNT(*) AS number\nFROM {name}\nGROUP BY {whole}\nORDER BY {whole}"
         yield Example(f"histogram-{_key(table)}", f"{name}: how many of each magnitude", query, (name,))
 
 
 def _crossmatch(left: tuple[Table, Position], right: tuple[Table, Position]) -> Example:
-    (here, at_here), (there, at_there) = left, right
-    names = table_name(here), table_name(there)
-    a = f"a.{column_name(here, at_here.lon)}, a.{column_name(here, at_here.lat)}"
-    b = f"b.{column_name(there, at_there.lon)}, b.{column_name(there, at_there.lat)}"
-    distance = f"DISTANCE({a}, {b})"
+    names = table_name(left[0]), table_name(right[0])
+    here, there = _place(*left, "a."), _place(*right, "b.")
     query = (
-        f"SELECT TOP 100 {a}, {distance} * 3600 AS separation_arcsec\nFROM {names[0]} AS a\n"
-        f"JOIN {names[1]} AS b ON {distance} < 2 / 3600.0\n"
-        f"WHERE 1 = CONTAINS(POINT({a}), CIRCLE(56.75, 24.12, 5))"
+        f"SELECT TOP 100 {here}, DISTANCE({here}, {there}) * 3600 AS separation_arcsec\n"
+        f"FROM {names[0]} AS a\nJOIN {names[1]} AS b ON DISTANCE({here}, {there}) < 2 / 3600.0\n"
+        f"WHERE 1 = CONTAINS(POINT({here}), CIRCLE({_PLEIADES}, 5))"
     )
-    return Example("crossmatch", f"{names[0]} and {names[1]}: the same star, within 2 arcsec", query, names)
+    return Example("crossmatch", f"{names[0]} with {names[1]}: the same place within 2 arcsec", query, names)
 
 
 def _first_rows(table: Table) -> Example:
@@ -98,6 +94,10 @@ def _magnitudes() -> Example:
         "WHERE ucd LIKE 'phot.mag%' OR ucd LIKE 'pos.eq%'"
     )
     return Example("columns", "Columns that are positions or magnitudes", query, ("TAP_SCHEMA.columns",))
+
+
+def _place(table: Table, at: Position, prefix: str = "") -> str:
+    return ", ".join(prefix + column_name(table, name) for name in (at.lon, at.lat))
 
 
 def _select(table: Table, at: Position) -> str:

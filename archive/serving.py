@@ -6,6 +6,7 @@ is the oldest revision it still answers from (design section 5).
 
 from __future__ import annotations
 
+import atexit
 import datetime
 import logging
 import threading
@@ -29,21 +30,28 @@ class Serving:
 
     def __init__(self, config: Config, ledger: Ledger, engine: Engine) -> None:
         self.config = config
-        self.ledger = ledger
-        self.engine = engine
+        self.site = ledger.site()
+        self._ledger = ledger
+        self._engine = engine
         self.since = datetime.datetime.now(datetime.UTC)
         self._under_way: Counter[int] = Counter()
         self._lock = threading.Lock()
 
+    def attend(self) -> None:
+        """Enter this process in the ledger until it ends; nothing it answers from is taken away meanwhile."""
+        attendance = self._ledger.attend("serve", self.config.heartbeat, self.oldest_revision)
+        attendance.begin()
+        atexit.register(attendance.leave)
+
     def catalog(self) -> Catalog:
         """What is published and listed now, TAP_SCHEMA included."""
-        return standing.shelf(self.ledger.published()).shown
+        return standing.shelf(self._ledger.published()).shown
 
     def answer(self, question: Question) -> Result:
         """As ``query.answer``; until the result is closed this process serves the revision it began with."""
         leave = self._enter()
         try:
-            result = answer(question, self.ledger, self.engine)
+            result = answer(question, self._ledger, self._engine)
         except BaseException:
             leave()
             raise
@@ -75,13 +83,13 @@ class Serving:
 
     def oldest_revision(self) -> int:
         """The oldest revision that a query under way may be reading; the newest when none is."""
-        newest = self.ledger.published().revision
+        newest = self._ledger.published().revision
         with self._lock:
             return min((newest, *self._under_way))
 
     def _enter(self) -> Callable[[], None]:
         # Noted before the answer looks: revisions only grow, so the answer's is this one or a newer one.
-        revision = self.ledger.published().revision
+        revision = self._ledger.published().revision
         with self._lock:
             self._under_way[revision] += 1
         left = threading.Event()

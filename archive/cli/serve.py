@@ -15,6 +15,7 @@ from archive.app import create_app
 from archive.config import Config
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn's own sign of life, a file without a name
+_FIRST_QUERY = "SELECT table_name, description FROM TAP_SCHEMA.tables"
 
 
 class _Server(BaseApplication):
@@ -33,12 +34,13 @@ class _Server(BaseApplication):
         return create_app(self._archive)
 
 
-@click.command(help=__doc__)
+@click.command()
 @click.option("--bind", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 for all.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen at.")
 @click.option("--workers", type=click.IntRange(1), help="Processes; one per core unless given.")
 @click.option("--threads", default=16, show_default=True, type=click.IntRange(1), help="Requests at once per process.")
 def serve(bind: str, port: int, workers: int | None, threads: int) -> None:
+    """Answer queries over HTTP until stopped."""
     config = Config.load()
     gunicorn.http.wsgi.SERVER = f"archive/{__version__}"
     _greet(config.public_url or f"http://{_host(bind)}:{port}")
@@ -66,9 +68,7 @@ def _greet(url: str) -> None:
     click.echo(f"The archive is served at  {url}/")
     click.echo(f"TAP, for TOPCAT and pyvo  {url}/tap")
     click.echo("Try in Python:")
-    click.echo(
-        f'  import pyvo; print(pyvo.dal.TAPService("{url}/tap").search("SELECT * FROM TAP_SCHEMA.tables").to_table())'
-    )
+    click.echo(f'  import pyvo; print(pyvo.dal.TAPService("{url}/tap").search("{_FIRST_QUERY}").to_table())')
     click.echo("Ctrl+C stops it.")
 
 

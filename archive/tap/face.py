@@ -11,7 +11,6 @@ from archive.dali import Parameters
 from archive.examples import examples
 from archive.faults import Fault, NotFound, UsageFault
 from archive.query import Question
-from archive.results import Envelope, encode
 from archive.results.formats import Format
 from archive.serving import Serving
 from archive.tap import capabilities, document
@@ -50,7 +49,7 @@ class TapFace:
         form: Format | None = None
         try:
             parameters = Parameters.of(request)
-            form = wanted(parameters).format
+            form = wanted(parameters)
             return self._answer(TapRequest.read(parameters))
         except Exception as error:  # the door: whatever happened, the client gets a DALI error document
             return dali.error_response(dali.as_fault(error), form)
@@ -66,8 +65,7 @@ class TapFace:
             hard_maxrec=config.hard_maxrec,
         )
         result = dali.primed(self._serving.answer(question))
-        body = encode(result, asked.wanted.format, Envelope())
-        return dali.streamed(body, asked.wanted.media, request, result.close)
+        return dali.streamed(result, asked.format, request)
 
     def capabilities(self) -> Response:
         """What this service can do (VOSI 1.1 section 2, TAPRegExt 1.0)."""

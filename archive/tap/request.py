@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from archive import dali
 from archive.adql.words import language_named
-from archive.dali import Parameters, Wanted
+from archive.dali import Parameters
 from archive.faults import UsageFault
+from archive.results.formats import Format
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class TapRequest:
     language: str
     maxrec: int | None
     runid: str | None
-    wanted: Wanted
+    format: Format
 
     @classmethod
     def read(cls, parameters: Parameters) -> TapRequest:
@@ -35,7 +36,7 @@ class TapRequest:
         return cls(_query(parameters), _language(parameters), dali.maxrec(parameters), dali.runid(parameters), asked)
 
 
-def wanted(parameters: Parameters) -> Wanted:
+def wanted(parameters: Parameters) -> Format:
     """The format of the answer; RESPONSEFORMAT and FORMAT are synonyms, the first wins (TAP 1.1 section 2.7.3)."""
     return dali.wanted(parameters, "RESPONSEFORMAT", "FORMAT")
 
