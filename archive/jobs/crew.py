@@ -84,7 +84,7 @@ class Crew:
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, self._note)
-        keeper = Keeper(self._open_jobs(False))
+        keeper = Keeper(self._open_jobs(False), self._pace.lease)
         try:
             while not self._leaving and not orphaned(self._parent):
                 self._fill()

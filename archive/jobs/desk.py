@@ -99,11 +99,12 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Times in seconds: how often a lease is renewed, how long a job may stay in the short lane, how long a runner
-    that is told to leave may go on with its job.
+    """Times in seconds: how often a lease is renewed and after how long without that it is over, how long a job may
+    stay in the short lane, how long a runner that is told to leave may go on with its job.
     """
 
     beat: float = 0.5
+    lease: float = 8
     short: float = 30
     grace: float = 5
 

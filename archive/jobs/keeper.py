@@ -12,7 +12,6 @@ from archive.jobs.store import Jobs
 
 _log = logging.getLogger(__name__)
 
-LEASE = 8.0  # seconds without a beat after which a runner counts as dead
 _STRAYS_EVERY = 600.0  # seconds
 
 LOST = Failure("TransientFault", "The process that ran this job ended unexpectedly. Send the job again.")
@@ -25,7 +24,7 @@ class Keeper:
     other machines do not matter, and a laptop that slept does not lose its jobs.
     """
 
-    def __init__(self, jobs: Jobs, lease: float = LEASE, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, jobs: Jobs, lease: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._jobs = jobs
         self._lease = lease
         self._clock = clock
