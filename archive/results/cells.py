@@ -17,18 +17,18 @@ from archive.results.arrays import content, dense, flattened, joined, offsets, t
 class Spelling:
     """How a format writes values: ``text`` escapes a column of strings, ``array`` is (before, between, after).
 
-    ``element`` gives the text of a NULL within an integer array, by the array's type.
+    ``unknown`` is a NULL within an array of booleans; ``element`` gives one within an array of integers, by its type.
     """
 
     text: Callable[[pa.Array], pa.Array]
     true: str = "true"
     false: str = "false"
-    unknown: str = ""
+    unknown: str = "null"
     nan: str = "NaN"
     infinity: str = "Infinity"
     minus_infinity: str = "-Infinity"
     array: tuple[str, str, str] = ("", " ", "")
-    element: Callable[[Datatype], str] = lambda datatype: "0"
+    element: Callable[[Datatype], str] = lambda datatype: "null"
 
 
 def texts(column: Column, array: pa.Array, spelling: Spelling) -> pa.Array:

@@ -53,6 +53,20 @@ def field_ids(columns: Sequence[Column]) -> tuple[str, ...]:
     return unique(word if word[:1].isalpha() else f"c{word}" for word in words)
 
 
+def said_of(column: Column) -> dict[str, str]:
+    """What is known of a column besides its name, by the names that VOTable has for it; text always has a size."""
+    said = {
+        "datatype": str(column.datatype),
+        "arraysize": column.arraysize or ("*" if column.datatype.is_text else None),
+        "xtype": column.xtype,
+        "unit": column.unit,
+        "ucd": column.ucd,
+        "utype": column.utype,
+        "description": column.description,
+    }
+    return {key: value for key, value in said.items() if value}
+
+
 class Document:
     """A VOTable for one result: ``head`` up to the rows, ``tail`` after them.
 
@@ -151,21 +165,16 @@ def _said(result: Result, envelope: Envelope) -> Iterable[Info]:
 def _fields(columns: Sequence[Column], nulls: Nulls) -> Iterable[etree._Element]:
     names = unique(column.name for column in columns)
     for column, name, identity in zip(columns, names, field_ids(columns), strict=True):
-        element = E.FIELD(ID=identity, name=legal_xml(name), datatype=str(column.datatype))
-        arraysize = column.arraysize or ("*" if column.datatype.is_text else None)
-        said = {
-            "arraysize": arraysize,
-            "xtype": column.xtype,
-            "unit": column.unit,
-            "ucd": column.ucd,
-            "utype": column.utype,
-            "ref": _system(column),
-        }
+        element = E.FIELD(ID=identity, name=legal_xml(name))
+        said = said_of(column)
+        description = said.pop("description", None)
         for key, value in said.items():
-            if value:
-                element.set(key, legal_xml(value))
-        if column.description:
-            element.append(E.DESCRIPTION(legal_xml(column.description)))
+            element.set(key, legal_xml(value))
+        system = _system(column)
+        if system:
+            element.set("ref", system)
+        if description:
+            element.append(E.DESCRIPTION(legal_xml(description)))
         null = nulls(column)
         if null is not None:
             element.append(E.VALUES(null=str(null)))

@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from archive.faults import Fault, UsageFault
-from archive.results import delimited, votable
+from archive.results import arrow, delimited, html, json, parquet, text, votable
 from archive.results.document import error_votable, fault_text
 from archive.results.result import Envelope, Result
 
 Writer = Callable[[Result, Envelope], Iterator[bytes]]
 
 VOTABLE_TYPE = "application/x-votable+xml"
+_PLAIN_TEXT = "text/plain;charset=utf-8"
+_HTML = "text/html;charset=utf-8"
 _OUTPUT = "ivo://ivoa.net/std/TAPRegExt#output-votable-"
 
 
@@ -51,12 +53,8 @@ def plain_error(fault: Fault) -> bytes:
     return f"{fault_text(fault)}\n".encode()
 
 
-def _plain(
-    name: str, mime: str, write: Writer, extension: str, aliases: tuple[str, ...] = (), content_type: str = ""
-) -> Format:
-    return Format(
-        name, mime, write, extension, aliases, None, content_type, refuse=plain_error, error_type="text/plain"
-    )
+def _plain(name: str, mime: str, write: Writer, extension: str, content_type: str = "") -> Format:
+    return Format(name, mime, write, extension, content_type=content_type, refuse=plain_error, error_type=_PLAIN_TEXT)
 
 
 FORMATS: tuple[Format, ...] = (
@@ -64,8 +62,13 @@ FORMATS: tuple[Format, ...] = (
     Format("votable/b2", f"{VOTABLE_TYPE};serialization=BINARY2", votable.binary2, "vot", (), _OUTPUT + "binary2"),
     Format("votable/td", f"{VOTABLE_TYPE};serialization=TABLEDATA", votable.tabledata, "vot", (), _OUTPUT + "td"),
     Format("votable/b", f"{VOTABLE_TYPE};serialization=BINARY", votable.binary, "vot", (), _OUTPUT + "binary"),
-    _plain("csv", "text/csv", delimited.csv, "csv", content_type="text/csv;header=present"),
+    _plain("csv", "text/csv", delimited.csv, "csv", "text/csv;header=present"),
     _plain("tsv", "text/tab-separated-values", delimited.tsv, "tsv"),
+    _plain("parquet", "application/vnd.apache.parquet", parquet.voparquet, "parquet"),
+    _plain("arrow", "application/vnd.apache.arrow.stream", arrow.stream, "arrows"),
+    Format("json", "application/json", json.rows, "json", refuse=json.error, error_type="application/json"),
+    _plain("text", "text/plain", text.table, "txt", _PLAIN_TEXT),
+    Format("html", "text/html", html.page, "html", content_type=_HTML, refuse=html.error, error_type=_HTML),
 )
 
 
