@@ -4,5 +4,6 @@ This package is a language and knows no SQL: rooms above turn its bound tree int
 """
 
 from archive.adql.parser import parse
+from archive.adql.resolve import resolve
 
-__all__ = ["parse"]
+__all__ = ["parse", "resolve"]

@@ -54,6 +54,8 @@ class Rule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
+    """A parameter's name, for people, and kind."""
+
     name: str
     kind: Kind
 
