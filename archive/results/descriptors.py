@@ -1,4 +1,4 @@
-"""Service descriptors: RESOURCEs that tell a client how to call a service with rows of a result (DataLink 1.1 section 4)."""
+"""Service descriptors: RESOURCEs that tell a client how to call a service with rows of a result (DataLink 1.1)."""
 
 from __future__ import annotations
 

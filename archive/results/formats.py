@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from archive.faults import Fault, UsageFault
-from archive.results import arrow, delimited, html, json, parquet, text, votable
+from archive.results import arrow, delimited, fits, html, json, parquet, text, votable
 from archive.results.document import error_votable, fault_text
 from archive.results.result import Envelope, Result
 
@@ -64,6 +64,7 @@ FORMATS: tuple[Format, ...] = (
     Format("votable/b", f"{VOTABLE_TYPE};serialization=BINARY", votable.binary, "vot", (), _OUTPUT + "binary"),
     _plain("csv", "text/csv", delimited.csv, "csv", "text/csv;header=present"),
     _plain("tsv", "text/tab-separated-values", delimited.tsv, "tsv"),
+    _plain("fits", "application/fits", fits.table, "fits"),
     _plain("parquet", "application/vnd.apache.parquet", parquet.voparquet, "parquet"),
     _plain("arrow", "application/vnd.apache.arrow.stream", arrow.stream, "arrows"),
     Format("json", "application/json", json.rows, "json", refuse=json.error, error_type="application/json"),
