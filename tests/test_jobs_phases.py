@@ -150,7 +150,7 @@ def test_another_runner_cannot_end_a_job(jobs: Jobs) -> None:
 def test_a_job_remembers_what_it_was_given(jobs: Jobs, clock: Clock) -> None:
     given_ = (Parameter("QUERY", "SELECT 1 AS a FROM t"), Parameter("UPLOAD", "t,param:t"), Parameter("t", "param:t"))
     asked = clock.now + datetime.timedelta(days=2)
-    job = jobs.create(Draft("tap", SOMEBODY, given_, "my run", 20, asked), {"t": b"<VOTABLE/>"})
+    job = jobs.create(Draft("tap", SOMEBODY, given_, "my run", 20, asked), {"t": [b"<VOTABLE/>"]})
     assert (job.client, job.run_id, job.duration, job.destruction) == (SOMEBODY, "my run", 20, asked)
     assert [(p.name, p.value) for p in job.parameters] == [(p.name, p.value) for p in given_]
     assert job.parameters[2].file is not None
@@ -276,7 +276,7 @@ def test_a_result_beyond_its_limit_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_folders_without_a_job_are_found(jobs: Jobs) -> None:
-    job = jobs.create(Draft("tap", NOBODY, (Parameter("t", "param:t"),)), {"t": b"x"}).id
+    job = jobs.create(Draft("tap", NOBODY, (Parameter("t", "param:t"),)), {"t": [b"x"]}).id
     jobs.folders.write("forgotten", "result", [b"x"])
     assert jobs.folders.strays(jobs.known, age=-1) == ["forgotten"]
     assert jobs.folders.of(job).is_dir()

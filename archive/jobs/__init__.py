@@ -4,6 +4,7 @@ from archive.jobs.crew import Crew, Sizes
 from archive.jobs.desk import Desk, Pace
 from archive.jobs.keeper import Keeper
 from archive.jobs.model import (
+    CONTROLS,
     MOVES,
     Client,
     Draft,
@@ -20,6 +21,7 @@ from archive.jobs.runner import Runner, Task
 from archive.jobs.store import Jobs
 
 __all__ = [
+    "CONTROLS",
     "MOVES",
     "Client",
     "Crew",

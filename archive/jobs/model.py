@@ -73,6 +73,10 @@ class Parameter:
     file: Path | None = None
 
 
+# Names that steer a job and are no parameters of it (UWS 1.1 section 2.2.3; TAP 1.1 section 2.7.6).
+CONTROLS = frozenset({"PHASE", "RUNID", "EXECUTIONDURATION", "DESTRUCTION"})
+
+
 @dataclass(frozen=True, slots=True)
 class Product:
     """A result: its name in the job's result list, and the file that holds it (``size`` in bytes)."""

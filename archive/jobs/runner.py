@@ -12,9 +12,9 @@ from types import FrameType
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive.faults import FatalFault, Fault
+from archive.faults import FatalFault, Fault, UsageFault
 from archive.jobs.desk import Desk, Pace, Watch
-from archive.jobs.model import Failure, Job, Lane
+from archive.jobs.model import CONTROLS, Failure, Job, Lane
 from archive.jobs.names import new_name
 from archive.jobs.store import Jobs
 
@@ -103,6 +103,7 @@ class Runner:
     def _tried(self, desk: Desk) -> Failure | None:
         """Why the task failed, or None. Once the job was stopped, what the task says is of no account."""
         try:
+            _check_controls(desk.job)
             self._tasks[desk.job.service](desk)
         except Fault as fault:
             return Failure.of(fault)
@@ -117,6 +118,17 @@ class Runner:
 
     def _leave(self, number: int, frame: FrameType | None) -> None:
         self._leaving = True
+
+
+def _check_controls(job: Job) -> None:
+    """A control among the parameters made no sense when the job was created; it was no reason to refuse it then."""
+    wrong = [parameter for parameter in job.parameters if parameter.name.upper() in CONTROLS]
+    if wrong:
+        raise UsageFault(
+            f"{wrong[0].name}={wrong[0].value[:80]!r} makes no sense.",
+            "PHASE can be RUN, RUNID has up to 64 characters, EXECUTIONDURATION is a number of seconds, "
+            "DESTRUCTION a time such as 2026-01-31T12:00:00Z.",
+        )
 
 
 def _incident(desk: Desk, error: Exception) -> Failure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ class Jobs:
 
     # --- for clients --------------------------------------------------------------------------------
 
-    def create(self, draft: Draft, files: Mapping[str, bytes] | None = None) -> Job:
+    def create(self, draft: Draft, files: Mapping[str, Iterable[bytes]] | None = None) -> Job:
         """Store ``draft`` as a new job, PENDING. ``files`` are the bytes of its inline uploads by parameter name.
 
         Raises:
@@ -122,7 +122,9 @@ class Jobs:
                 for row in connection.execute(query)
             ]
 
-    def add(self, job: str, parameters: Sequence[Parameter], files: Mapping[str, bytes] | None = None) -> None:
+    def add(
+        self, job: str, parameters: Sequence[Parameter], files: Mapping[str, Iterable[bytes]] | None = None
+    ) -> None:
         """Add parameters to a PENDING job; one that is given again replaces the former, but UPLOADs add up.
 
         Raises:
@@ -361,7 +363,7 @@ class Jobs:
             first = connection.execute(rows.queue(lane).limit(1)).one_or_none()
         return None if first is None else str(first.id)
 
-    def _kept(self, job: str, given: Sequence[Parameter], files: Mapping[str, bytes]) -> list[Parameter]:
+    def _kept(self, job: str, given: Sequence[Parameter], files: Mapping[str, Iterable[bytes]]) -> list[Parameter]:
         """``given`` with the bytes of inline uploads stored beside the job."""
         kept = []
         for parameter in given:
@@ -369,7 +371,7 @@ class Jobs:
                 kept.append(parameter)
                 continue
             name = f"upload-{secrets.token_hex(8)}"
-            self.folders.write(job, name, [files[parameter.name]])
+            self.folders.write(job, name, files[parameter.name])
             kept.append(Parameter(parameter.name, parameter.value, self.folders.of(job) / name))
         return kept
 
