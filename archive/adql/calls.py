@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from archive.adql import bound, geometry, motion, units
+from archive.adql import bound, geometry, motion, shapes, units
 from archive.adql.functions import Function, Group, Kind, Signature
 from archive.adql.maths import add, arithmetic, computed, described, times
 from archive.adql.scope import Session
@@ -26,6 +26,7 @@ from archive.adql.types import (
     Refused,
     adapted,
     as_number,
+    as_operand,
     called,
     cast_hint,
     common_number,
@@ -39,12 +40,9 @@ Value = bound.Value
 Values = tuple[bound.Value, ...]
 
 
-class BadArgument(Refused):
+def _bad(argument: int, message: str, remedy: str = "") -> Refused:
     """One argument is to blame."""
-
-    def __init__(self, argument: int, message: str, remedy: str = "") -> None:
-        super().__init__(message, remedy)
-        self.argument = argument
+    return Refused(message, remedy, argument)
 
 
 def apply(entry: Function, arguments: Values, session: Session) -> Value:
@@ -107,13 +105,13 @@ def _argument(entry: Function, signature: Signature, index: int, argument: Value
     if own is Family.NULL:
         return bound.Constant(None, _NULLS.get(kind, TEXT)) if kind is not Kind.ANY else argument
     if own not in _FAMILIES[kind]:
-        raise BadArgument(
+        raise _bad(
             index,
-            f"{called(argument)} is {own.value}, but {entry.name} takes {_A[kind]} as {signature.parameter(index).name}.",
+            f"{called(argument)} is {own.value}; {entry.name} takes {_A[kind]} as {signature.parameter(index).name}.",
             cast_hint(own, _FAMILIES[kind][0]) or f"Write {signature.form}.",
         )
     if kind is Kind.INTEGER and not argument.column.datatype.is_integer:
-        raise BadArgument(
+        raise _bad(
             index, f"{entry.name} takes an integer as {signature.parameter(index).name}.", "Use CAST(... AS BIGINT)."
         )
     if kind is Kind.TIMESTAMP and own is Family.TEXT:
@@ -141,7 +139,8 @@ def _abs(given: Values) -> Value:
     column = argument.column
     if isinstance(argument, bound.Constant) and isinstance(argument.value, int | float):
         return bound.Constant(abs(argument.value), column)
-    return bound.Apply("abs", given, plain(column.datatype, column.unit))
+    wide = as_operand(argument, column.datatype)
+    return bound.Apply("abs", (wide,), plain(wide.column.datatype, column.unit))
 
 
 def _mod(given: Values) -> Value:
@@ -192,48 +191,41 @@ def common_column(given: Sequence[Value]) -> Column:
     known = [argument.column for argument in given if family(argument.column) is not Family.NULL]
     if not known:
         return TEXT
-    first = next((c for c in known if not (c.datatype.is_text and family(c) is Family.TEXT)), known[0])
-    own = family(first)
-    datatype = first.datatype
+    first = next((column for column in known if family(column) is not Family.TEXT), known[0])
+    own, datatype = family(first), first.datatype
     for argument in given:
         other = family(argument.column)
-        if other is Family.NULL:
-            continue
         if other is not own and adapted(argument, own) is None:
             raise Refused(
-                f"{called(given[0])} is {family(given[0].column).value} and {called(argument)} is {other.value}: one type is needed.",
+                f"{called(argument)} is {other.value} where {own.value} is needed as in {called(given[0])}.",
                 cast_hint(own, other),
             )
-        if own is Family.NUMBER:
+        if own is Family.NUMBER and other is own:
             datatype = common_number(datatype, argument.column.datatype)
         elif own is Family.TEXT and argument.column.datatype is Datatype.UNICODE:
             datatype = Datatype.UNICODE
-    same_unit = all(column.unit == known[0].unit or column.unit == units.PURE for column in known)
-    same_ucd = all(c.ucd == known[0].ucd or c.ucd is None for c in known)
-    size = known[0].arraysize if all(c.arraysize == known[0].arraysize for c in known) else "*"
-    if own is not Family.TEXT:
-        size = first.arraysize
-    return plain(datatype, known[0].unit if same_unit else None, known[0].ucd if same_ucd else None, size, first.xtype)
+    unit = known[0].unit if all(column.unit in (known[0].unit, units.PURE) for column in known) else None
+    ucd = known[0].ucd if all(column.ucd in (known[0].ucd, None) for column in known) else None
+    alike = own is not Family.TEXT or all(column.arraysize == first.arraysize for column in known)
+    return plain(datatype, unit, ucd, first.arraysize if alike else "*", first.xtype)
 
 
 def _in_unit(given: Values) -> Value:
     value, target = given
     if not isinstance(target, bound.Constant) or not isinstance(target.value, str):
-        raise BadArgument(1, "IN_UNIT takes the unit as a literal.", "Write IN_UNIT(parallax, 'arcsec').")
+        raise _bad(1, "IN_UNIT takes the unit as a literal.", "Write IN_UNIT(parallax, 'arcsec').")
     if not target.value or not units.is_unit(target.value):
-        raise BadArgument(
-            1, f"{target.value!r} is not a VOUnits unit.", "Write for example 'deg', 'mas.yr**-1' or 'km/s'."
-        )
+        raise _bad(1, f"{target.value!r} is not a VOUnits unit.", "Write for example 'deg', 'mas.yr**-1' or 'km/s'.")
     source = value.column.unit
     if not source or not units.is_unit(source):
-        raise BadArgument(
+        raise _bad(
             0,
             f"the unit of {called(value)} is not known.",
             "IN_UNIT needs a column with a unit, or an expression of such.",
         )
     scale = units.factor(source, target.value)
     if scale is None:
-        raise BadArgument(1, f"{source!r} cannot be converted to {target.value!r}.")
+        raise _bad(1, f"{source!r} cannot be converted to {target.value!r}.")
     column = plain(Datatype.DOUBLE, target.value, value.column.ucd)
     number = as_number(value, Datatype.DOUBLE)
     if isinstance(number, bound.Constant):
@@ -244,7 +236,7 @@ def _in_unit(given: Values) -> Value:
 def _healpix_index(given: Values) -> Value:
     order, *place = given
     _check_order(order)
-    lon, lat = geometry.place(place[0]) if len(place) == 1 else geometry.checked_place(place[0], place[1])
+    lon, lat = shapes.place(place[0]) if len(place) == 1 else shapes.checked_place(place[0], place[1])
     return bound.Apply("ivo_healpix_index", (order, lon, lat), plain(Datatype.LONG, units.PURE, "pos.healpix"))
 
 
@@ -255,7 +247,7 @@ def _healpix_center(given: Values) -> Value:
 
 def _check_order(order: Value) -> None:
     if isinstance(order, bound.Constant) and isinstance(order.value, int) and not 0 <= order.value <= 29:
-        raise BadArgument(0, f"{order.value} is no HEALPix order.", "Orders go from 0 to 29.")
+        raise _bad(0, f"{order.value} is no HEALPix order.", "Orders go from 0 to 29.")
 
 
 def _to_jd(given: Values) -> Value:
@@ -316,6 +308,6 @@ def apply_aggregate(entry: Function, arguments: Values, session: Session) -> Val
     else:
         bins = given[3]
         if not isinstance(bins, bound.Constant) or not isinstance(bins.value, int) or not 1 <= bins.value <= 100_000:
-            raise BadArgument(3, "ivo_histogram takes the number of bins as a literal from 1 to 100000.")
+            raise _bad(3, "ivo_histogram takes the number of bins as a literal from 1 to 100000.")
         column = plain(Datatype.LONG, LONG.unit, "meta.number", str(bins.value + 2))
     return bound.Aggregate(entry.key, given, False, column)

@@ -37,7 +37,7 @@ def condition(node: tree.Condition, block: Block) -> bound.Condition:
 _MIRRORED = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
 
 # What a predicate's 1 or 0 compared with a number means: the predicate (True), its opposite (False).
-_TRUTHS = {
+_TRUTHS: dict[tuple[str, float], bool] = {
     ("=", 1): True,
     ("<>", 0): True,
     (">", 0): True,
@@ -139,7 +139,7 @@ def _range(operand: bound.Value, low: bound.Value, high: bound.Value) -> bound.C
 def _in_list(node: tree.InList, block: Block) -> bound.Condition:
     operand = value(node.operand, block)
     kind = family(operand.column)
-    items = []
+    items: list[bound.Value] = []
     try:
         for item in node.items:  # long lists of literals are common: they take the short way
             if kind is Family.NUMBER and type(item) is tree.Number:
@@ -147,9 +147,11 @@ def _in_list(node: tree.InList, block: Block) -> bound.Condition:
             elif kind is Family.TEXT and type(item) is tree.Text:
                 items.append(bound.Constant(item.value, TEXT if item.value.isascii() else UNICODE))
             else:
-                operand, item_value = pair(operand, value(item, block))
-                kind = family(operand.column)
-                items.append(item_value)
+                operand, made = pair(operand, value(item, block))
+                if family(operand.column) is not kind:  # a literal became what it is compared with: so must the others
+                    kind = family(operand.column)
+                    items = [pair(operand, earlier)[1] for earlier in items]
+                items.append(made)
     except Refused as refusal:
         raise block.session.refused(item.at, refusal) from None
     if isinstance(operand, bound.Truth) and len(items) == 1 and isinstance(items[0], bound.Constant):

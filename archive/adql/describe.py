@@ -21,7 +21,8 @@ def output(item: tree.Item, value: bound.Value, position: int) -> Column:
     column = value.column
     expression = item.expression
     if isinstance(expression, tree.Name):
-        return column if item.alias is None or item.alias.text == column.name else column.named(item.alias.text)
+        name = item.alias.text if item.alias else column.name or expression.parts[-1].text
+        return column if name == column.name else column.named(name)
     name = item.alias.text if item.alias else generated(expression, position)
     description = text(expression)
     subject = value.arguments[0] if isinstance(value, bound.Aggregate | bound.Apply) and value.arguments else None

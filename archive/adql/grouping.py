@@ -58,6 +58,20 @@ def _loose(node: Any, grouped: frozenset[bound.Value], local: frozenset[str]) ->
             waiting.extend(getattr(one, part) for part in reversed(_PARTS.get(type(one), ())))
 
 
+def has_aggregate(node: bound.Value) -> bool:
+    """True if ``node`` is or contains an aggregate of its own query."""
+    waiting: list[Any] = [node]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, bound.Aggregate):
+            return True
+        if isinstance(one, tuple):
+            waiting.extend(one)
+        elif not isinstance(one, bound.Select | bound.SetOperation):
+            waiting.extend(getattr(one, part) for part in _PARTS.get(type(one), ()))
+    return False
+
+
 def _is_value(one: Any) -> bool:
     return isinstance(
         one, bound.Apply | bound.Arithmetic | bound.Convert | bound.Negative | bound.Separation | bound.Truth

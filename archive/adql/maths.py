@@ -107,7 +107,8 @@ def _folded(operator: str, left: bound.Constant, right: bound.Constant, column: 
         return bound.Constant(None, column)
     if isinstance(result, int):
         small = whole(result)
-        return bound.Constant(small.value, plain(small.column.datatype, column.unit, column.ucd))
+        datatype = column.datatype if column.datatype is Datatype.LONG else small.column.datatype
+        return bound.Constant(small.value, plain(datatype, column.unit, column.ucd))
     return bound.Constant(result if math.isfinite(result) else None, column)
 
 
@@ -213,10 +214,12 @@ def described(rule: Rule, datatype: Datatype, arguments: tuple[Value, ...]) -> C
 
 
 def add(left: Value, right: Value) -> Value:
+    """A sum."""
     return arithmetic("+", left, right)
 
 
 def minus(left: Value, right: Value) -> Value:
+    """A difference."""
     return arithmetic("-", left, right)
 
 
@@ -229,28 +232,35 @@ def times(left: Value, right: Value) -> Value:
 
 
 def sin(angle: Value) -> Value:
+    """Sine."""
     return function("sin", Rule.PURE, angle)
 
 
 def cos(angle: Value) -> Value:
+    """Cosine."""
     return function("cos", Rule.PURE, angle)
 
 
 def tan(angle: Value) -> Value:
+    """Tangent."""
     return function("tan", Rule.PURE, angle)
 
 
 def sqrt(value: Value) -> Value:
+    """Square root."""
     return function("sqrt", Rule.PURE, value)
 
 
 def radians(value: Value) -> Value:
+    """Degrees to radians, as a number without unit."""
     return function("radians", Rule.PURE, value)
 
 
 def degrees(value: Value) -> Value:
+    """Radians to degrees."""
     return function("degrees", Rule.DEGREE, value)
 
 
 def atan2(y: Value, x: Value) -> Value:
+    """Angle of (x, y) in radians, as a number without unit."""
     return function("atan2", Rule.PURE, y, x)

@@ -52,9 +52,11 @@ def moved(given: tuple[Value, ...]) -> Value:
 
     Arguments as in the table of functions. Raises ``Refused`` for a literal NULL position or epoch.
     """
+    parallax: Value
+    velocity: Value
     if len(given) == 6:
         ra, dec, pmra, pmdec, start, end = given
-        parallax = velocity = real(0.0)
+        parallax, velocity = real(0.0), real(0.0)
     else:
         ra, dec, parallax, pmra, pmdec, velocity, start, end = given
     for name, value in (("ra", ra), ("dec", dec), ("ref_epoch", start), ("out_epoch", end)):

@@ -12,14 +12,15 @@ from archive.adql import bound, tree
 from archive.adql.calls import common_column
 from archive.adql.conditions import condition
 from archive.adql.describe import output, unique
-from archive.adql.grouping import check_grouped
-from archive.adql.scope import Block, Named, Session, fits, near, written
+from archive.adql.grouping import check_grouped, has_aggregate
+from archive.adql.parser import parse
+from archive.adql.scope import Block, Named, Relation, Session, VisibleTable, fits, near, written
 from archive.adql.sources import relation
 from archive.adql.types import NULL, TEXT, Family, Refused, called, family
 from archive.adql.values import checked, value
 from archive.columns import Column
 from archive.faults import UsageFault
-from archive.tables import Catalog
+from archive.tables import Catalog, Table
 
 
 def resolve(query: tree.Query, catalog: Catalog) -> bound.Bound:
@@ -71,7 +72,7 @@ class _Selecting:
         self.node = node
         self.session = session
         made = None if node.source is None else relation(node.source, session, parent, condition)
-        self.block = Block(session, parent, made)
+        self.block = Block(session, parent, made, node.items)
         self.values: list[bound.Value] = []
         self.columns: list[Column] = []
         self.places: list[int] = []
@@ -164,7 +165,12 @@ class _Selecting:
             position = self._alias(expression)
             if position is None:
                 raise
-            return self.values[position - 1]
+        made = self.values[position - 1]
+        if has_aggregate(made):
+            raise self.session.fault(
+                expression.at, "GROUP BY cannot use an aggregate.", "Write the columns to group by."
+            )
+        return made
 
     def _alias(self, expression: tree.Expression) -> int | None:
         """The position of the output that a bare name means."""
@@ -245,7 +251,8 @@ def _pair_of_rows(node: tree.SetOperation, left: Named, right: Named, session: S
     if len(left.columns) != len(right.columns):
         raise session.fault(
             node.at,
-            f"{node.kind} needs equally many columns on both sides: there are {len(left.columns)} and {len(right.columns)}.",
+            f"{node.kind} needs equally many columns on both sides: "
+            f"there are {len(left.columns)} and {len(right.columns)}.",
         )
     columns = tuple(
         _common_column(node, position, pair, (left.rows, right.rows), session)
@@ -302,3 +309,21 @@ def _set_order(order: tree.Order, columns: Sequence[Column], session: Session) -
         position = found[0]
     _check_sortable(bound.Field("", "", columns[position - 1]), order.expression.at, session)
     return bound.Order(position, order.descending)
+
+
+# --- other schema versions ------------------------------------------------------------------------
+
+
+def expand(table: Table, alias: str, expression: str) -> bound.Value:
+    """The value of an ADQL expression over the columns of ``table`` under ``alias``: what ``adapt`` puts in for a name.
+
+    Raises ``UsageFault`` if the expression is not ADQL or names no column of the table.
+    """
+    query = parse(" ".join(("SELECT", expression, "FROM t")))
+    item = query.body.items[0] if isinstance(query.body, tree.Select) else None
+    if not isinstance(item, tree.Item):
+        raise UsageFault(f"{expression!r} is no expression.")
+    session = Session(query, Catalog(()))
+    session.subquery = _rows
+    visible = VisibleTable(alias, table.name, table.schema, table)
+    return value(item.expression, Block(session, None, Relation(bound.Stored(alias, table), (visible,))))

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import NoReturn
 
 from archive.adql import bound, tree
 from archive.adql.lexer import fault_at
@@ -213,12 +212,19 @@ class Session:
 class Block:
     """One SELECT under way: what its expressions see, and whether aggregates may stand where we are."""
 
-    __slots__ = ("aggregated", "forbidden", "parent", "relation", "session")
+    __slots__ = ("aggregated", "forbidden", "items", "parent", "relation", "session")
 
-    def __init__(self, session: Session, parent: Block | None, relation: Relation | None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        parent: Block | None,
+        relation: Relation | None,
+        items: Sequence[tree.Item | tree.Star] = (),
+    ) -> None:
         self.session = session
         self.parent = parent
         self.relation = relation
+        self.items = items  # the select list, for advice
         self.forbidden: str | None = None  # the clause in which no aggregate may stand
         self.aggregated = False  # an aggregate was seen
 
@@ -234,11 +240,11 @@ class Block:
                 if len(found) == 1:
                     return found[0]
                 if found:
-                    self._ambiguous(name, block.relation, found)
+                    raise self._ambiguous(name, block.relation, found)
             block = block.parent
-        self._unknown(name)
+        raise self._unknown(name)
 
-    def _ambiguous(self, name: tree.Name, relation: Relation, found: Sequence[bound.Value]) -> NoReturn:
+    def _ambiguous(self, name: tree.Name, relation: Relation, found: Sequence[bound.Value]) -> UsageFault:
         owners = {item.alias: item for item in relation.visible}
         candidates = [
             f"{owners[one.source]}.{one.column.name}" for one in found if isinstance(one, bound.Field)
@@ -248,24 +254,28 @@ class Block:
             remedy = f"It may be {_listed(distinct, 'or')}: write which."
         else:
             remedy = "Give the columns of the subquery different names with AS."
-        raise self.session.fault(name.at, f"column {written(name.parts)} is ambiguous.", remedy)
+        return self.session.fault(name.at, f"column {written(name.parts)} is ambiguous.", remedy)
 
-    def _unknown(self, name: tree.Name) -> NoReturn:
+    def _unknown(self, name: tree.Name) -> UsageFault:
         if len(name.parts) > 1:
-            self._unknown_qualifier(name)
+            return self._unknown_qualifier(name)
         wanted = name.parts[0]
         relations = self._relations()
         message = f"there is no column {written(name.parts)}"
+        if any(isinstance(item, tree.Item) and item.alias and fits(wanted, item.alias.text) for item in self.items):
+            return self.session.fault(
+                name.at, f"{wanted} is an alias; it can be used in ORDER BY only.", "Write its expression here."
+            )
         if not relations:
-            raise self.session.fault(name.at, f"{message}: this query reads no table.")
+            return self.session.fault(name.at, f"{message}: this query reads no table.")
         items = [item for relation in relations for item in relation.visible]
-        raise self.session.fault(
+        return self.session.fault(
             name.at,
             f"{message} in {_listed([str(item) for item in items], 'or')}.",
             _advice(self.session, wanted, items),
         )
 
-    def _unknown_qualifier(self, name: tree.Name) -> NoReturn:
+    def _unknown_qualifier(self, name: tree.Name) -> UsageFault:
         qualifier = name.parts[:-1]
         known = [str(item) for relation in self._relations() for item in relation.visible]
         near = _near(qualifier[-1].text, [one.rpartition(".")[2] for one in known])
@@ -281,7 +291,7 @@ class Block:
             remedy = f"Did you mean {near[0]}?"
         else:
             remedy = f"FROM has {_listed(known, 'and')}." if known else ""
-        raise self.session.fault(name.at, f"{written(qualifier)} is not in FROM.", remedy)
+        return self.session.fault(name.at, f"{written(qualifier)} is not in FROM.", remedy)
 
     def _relations(self) -> list[Relation]:
         found = []
@@ -322,11 +332,11 @@ def _advice(session: Session, wanted: tree.Identifier, items: Sequence[Visible])
     ][:3]
     if there and not (near and near[0].lower() == wanted.text.lower()):
         hint += f"{' ' if hint else ''}{_listed(there, 'and')} {'has' if len(there) == 1 else 'have'} such a column."
-    if not hint and not wanted.delimited:
-        hint = (
-            "Texts stand in single quotes: 'text'." if not names else f"Its columns begin with {', '.join(names[:5])}."
-        )
-    return hint
+    if hint or not names:
+        return hint
+    if wanted.delimited:
+        return f"A text stands in single quotes: '{wanted.text}'."
+    return f"Its columns begin with {', '.join(names[:5])}."
 
 
 def _near(wanted: str, names: Sequence[str], most: int = 3) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NoReturn
 
 from archive.adql import bound, tree
 from archive.adql.calls import common_column
@@ -20,6 +19,7 @@ from archive.adql.scope import (
     written,
 )
 from archive.adql.types import Refused, pair, plain
+from archive.faults import UsageFault
 from archive.tables import Table
 
 Condition = Callable[[tree.Condition, Block], bound.Condition]
@@ -198,12 +198,12 @@ def find_table(node: tree.TableName, session: Session) -> Table:
     if found:
         places = " or ".join(one.qualified for one in found[:6])
         raise session.fault(node.at, f"table {written(parts)} is ambiguous.", f"It may be {places}: write which.")
-    _unknown_table(node, schema, name, session)
+    raise _unknown_table(node, schema, name, session)
 
 
 def _unknown_table(
     node: tree.TableName, schema: tree.Identifier | None, name: tree.Identifier, session: Session
-) -> NoReturn:
+) -> UsageFault:
     catalog = session.catalog
     message = f"there is no table {written(node.parts)}."
     elsewhere = [one.qualified for one in catalog.tables_named(None, name.text.lower())]
@@ -224,7 +224,7 @@ def _unknown_table(
         remedy = _near_tables(name, session) or "Tables are named schema.table; TAP_SCHEMA.tables lists them."
     if schema is None and name.text.lower() in session.pending:
         remedy = "A common table can be used only after its definition; WITH is not recursive."
-    raise session.fault(node.at, message, remedy)
+    return session.fault(node.at, message, remedy)
 
 
 def _near_tables(name: tree.Identifier, session: Session) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import NoReturn
 
 from archive.adql.types import Refused
 
@@ -50,7 +49,7 @@ def read(text: str) -> Region:
     reader = _Reader(text)
     region = reader.region(0)
     if reader.tokens[reader.i] != "":
-        reader.wrong(f"{reader.tokens[reader.i]!r} is too much")
+        raise reader.wrong(f"{reader.tokens[reader.i]!r} is too much")
     return region
 
 
@@ -64,14 +63,14 @@ class _Reader:
         while end < len(stripped):
             match = _TOKEN.match(stripped, end)
             if match is None:
-                self.wrong(f"{stripped[end:].split()[0]!r} cannot be read")
+                raise self.wrong(f"{stripped[end:].split()[0]!r} cannot be read")
             self.tokens.append(match[0].strip())
             end = match.end()
         self.tokens.append("")
 
-    def wrong(self, why: str) -> NoReturn:
+    def wrong(self, why: str) -> Refused:
         shown = self.text if len(self.text) <= 60 else self.text[:57] + "..."
-        raise Refused(
+        return Refused(
             f"{why} in region {shown!r}.", "Write for example 'CIRCLE ICRS 10.5 -20 0.5' or 'POLYGON ICRS 1 1 2 1 2 2'."
         )
 
@@ -80,23 +79,23 @@ class _Reader:
         self.i += 1
         if word in _OPERATORS:
             if depth > _DEEPEST:
-                self.wrong("too much is nested")
+                raise self.wrong("too much is nested")
             return self._combination(word, depth)
         if word in _NUMBERS or word == "POLYGON":
             return self._shape(word)
-        self.wrong(f"{word!r} is no shape" if word else "a shape is missing")
+        raise self.wrong(f"{word!r} is no shape" if word else "a shape is missing")
 
     def _combination(self, operator: str, depth: int) -> Combination:
         frame = self._frame()
         if self.tokens[self.i] != "(":
-            self.wrong(f"{operator} needs a list in parentheses")
+            raise self.wrong(f"{operator} needs a list in parentheses")
         self.i += 1
         members = []
         while self.tokens[self.i] != ")":
             members.append(_in_frame(self.region(depth + 1), frame))
         self.i += 1
         if (operator == "NOT" and len(members) != 1) or not members:
-            self.wrong(f"{operator} has the wrong number of regions")
+            raise self.wrong(f"{operator} has the wrong number of regions")
         return Combination(operator, tuple(members))
 
     def _frame(self) -> str:
@@ -110,7 +109,7 @@ class _Reader:
             self.i += 1
         if self.tokens[self.i].upper() in _FLAVOURS:
             if self.tokens[self.i].upper() != "SPHERICAL2":
-                self.wrong("only SPHERICAL2 coordinates are known")
+                raise self.wrong("only SPHERICAL2 coordinates are known")
             self.i += 1
         return frame
 
@@ -122,16 +121,16 @@ class _Reader:
             self.i += 1
         if self.tokens[self.i].upper() == "UNIT":
             if self.tokens[self.i + 1].lower() != "deg":
-                self.wrong("only degrees are known")
+                raise self.wrong("only degrees are known")
             self.i += 2
         wanted = _NUMBERS.get(kind)
         if (wanted is not None and len(numbers) != wanted) or (
             wanted is None and (len(numbers) < 6 or len(numbers) % 2)
         ):
             count = f"{wanted} numbers" if wanted else "three or more pairs of numbers"
-            self.wrong(f"{kind} needs {count}, it has {len(numbers)}")
+            raise self.wrong(f"{kind} needs {count}, it has {len(numbers)}")
         if not all(map(math.isfinite, numbers)):
-            self.wrong("a number is too large")
+            raise self.wrong("a number is too large")
         return Shape(kind, tuple(numbers), frame)
 
 

@@ -25,10 +25,11 @@ from archive.columns import GEOMETRY_XTYPES, Column, Datatype
 class Refused(Exception):
     """An expression means nothing; raised where the place in the text is not known, placed by the caller."""
 
-    def __init__(self, message: str, remedy: str = "") -> None:
+    def __init__(self, message: str, remedy: str = "", argument: int | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
+        self.argument = argument  # which argument of a call is to blame
 
 
 class Family(Enum):
@@ -96,7 +97,6 @@ _SHAPES = dict(zip(GEOMETRY_XTYPES, (Family.POINT, Family.CIRCLE, Family.POLYGON
 _XTYPES = {
     **_SHAPES,
     "timestamp": Family.TIME,
-    "adql:TIMESTAMP": Family.TIME,
     "moc": Family.MOC,
     "region": Family.REGION,
     "null": Family.NULL,

@@ -7,10 +7,10 @@ from typing import Any
 
 from archive.adql import bound, tree
 from archive.adql.calls import apply, apply_aggregate
-from archive.adql.functions import BY_KEY, Function
-from archive.adql.geometry import cast_to_shape
+from archive.adql.functions import BY_KEY
 from archive.adql.maths import arithmetic, negative
 from archive.adql.scope import Block, near
+from archive.adql.shapes import cast_to_shape
 from archive.adql.types import (
     DOUBLE,
     LONG,
@@ -107,15 +107,12 @@ def _call(node: tree.Call, block: Block) -> Value:
     try:
         return make(function, tuple(arguments), block.session)
     except Refused as refusal:
-        raise block.session.refused(_blame(refusal, node, function), refusal) from None
+        raise block.session.refused(_blame(refusal, node), refusal) from None
 
 
-def _blame(refusal: Refused, node: tree.Call, function: Function) -> int:
+def _blame(refusal: Refused, node: tree.Call) -> int:
     """Where the fault stands: at the argument it names, else at the call."""
-    index = getattr(refusal, "argument", None)
-    if index is None or index >= len(node.arguments):
-        return node.at
-    return node.arguments[index].at
+    return node.at if refusal.argument is None else node.arguments[refusal.argument].at
 
 
 def _in_aggregate(name: str, arguments: Sequence[tree.Expression], at: int, block: Block) -> list[Value]:
@@ -136,7 +133,7 @@ _NO_AGGREGATE = {
     "WHERE": "Conditions on groups belong into HAVING.",
     "ON": "Aggregate in a subquery and join its rows.",
     "GROUP BY": "Group by the columns it is made from.",
-    "another aggregate": "Aggregate in a subquery: SELECT MAX(n) FROM (SELECT COUNT(*) AS n FROM ... GROUP BY ...) AS s.",
+    "another aggregate": "Aggregate in a subquery: SELECT MAX(n) FROM (SELECT COUNT(*) AS n ... GROUP BY ...) AS s.",
 }
 
 
@@ -243,10 +240,9 @@ def _to_number(operand: Value, datatype: Datatype) -> Value:
 def _to_text(operand: Value, target: tree.TypeName, column: Column) -> Value:
     datatype = Datatype.UNICODE if column.datatype is Datatype.UNICODE else Datatype.CHAR
     length = target.length
+    size = "*" if length is None else f"{length}*"
     if target.name == "CHAR":
-        size = str(1 if length is None else length)
-    else:
-        size = "*" if length is None else f"{length}*"
+        size = str(length or 1)
     described = plain(datatype, None, column.ucd, size)
     return bound.Constant(None, described) if is_null(operand) else bound.Convert(operand, described)
 
