@@ -6,7 +6,8 @@ archive=$1/archive
 sample=tests/data/sample
 export ARCHIVE_HOME ARCHIVE_PUBLIC_URL="http://127.0.0.1:$PORT"
 
-"$archive" init --authority archive.example --publisher "Demonstration" --contact "nobody@archive.example"
+"$archive" init --authority archive.example --publisher "Demonstration" --contact nobody@archive.example \
+    --public-url "$ARCHIVE_PUBLIC_URL"
 for table in field star; do
     "$archive" load dr1 "$table" "$sample/dr1.$table.parquet"
 done
