@@ -78,9 +78,7 @@ class Database:
     def _check_layout(self, url: str) -> None:
         with self.read() as transaction:
             if not inspect(transaction).has_table(schema.layout.name):
-                raise NotFound(
-                    f"There is no archive here: {_shown(url)} is no ledger.", "Make one with 'archive init'."
-                )
+                raise NotFound(f"{_shown(url)} holds no archive.", "Make one with 'archive init'.")
             version = transaction.execute(select(schema.layout.c.version)).scalar_one()
         if version != schema.VERSION:
             raise FatalFault(
@@ -95,6 +93,7 @@ def now() -> str:
 
 
 def stamp(time: datetime) -> str:
+    """``time`` as the ledger writes it."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -102,9 +101,8 @@ def _address(url: str) -> URL:
     try:
         address = make_url(url)
     except ArgumentError:
-        raise UsageFault(
-            f"'{url}' is not a database URL.", "Write, for example, sqlite:////data/ledger.sqlite"
-        ) from None
+        remedy = "Write, for example, sqlite:////data/ledger.sqlite"
+        raise UsageFault(f"'{url}' is not a database URL.", remedy) from None
     if address.drivername == "postgresql":
         return address.set(drivername="postgresql+psycopg2")
     return address

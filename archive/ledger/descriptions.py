@@ -31,8 +31,9 @@ def find(transaction: Connection, name: str) -> Registered | None:
     return None if row is None else _registered(row)
 
 
-def by_id(transaction: Connection, id: int) -> Registered:  # noqa: A002 - the column's name
-    return _registered(transaction.execute(select(schema.description).where(schema.description.c.id == id)).one())
+def by_id(transaction: Connection, number: int) -> Registered:
+    """The description with that ``id``."""
+    return _registered(transaction.execute(select(schema.description).where(schema.description.c.id == number)).one())
 
 
 def newest(transaction: Connection) -> list[Registered]:
@@ -103,10 +104,8 @@ def _check_fits(old: Release, new: Release) -> None:
 
 
 def _has_rows(transaction: Connection, name: str) -> bool:
-    return (
-        transaction.execute(select(schema.state.c.number).where(schema.state.c.schema == name).limit(1)).first()
-        is not None
-    )
+    state = select(schema.state.c.number).where(schema.state.c.schema == name).limit(1)
+    return transaction.execute(state).first() is not None
 
 
 def _registered(row: Row[tuple[object, ...]]) -> Registered:

@@ -54,19 +54,22 @@ def abandon(transaction: Connection, number: int) -> None:
     transaction.execute(schema.edition.delete().where(schema.edition.c.number == number))
 
 
-def publish(transaction: Connection, built: Iterable[Built]) -> int:
-    """Show these editions from now on, all at once; returns the new revision of what is published.
+def publish(transaction: Connection, name: str, description: int, built: Iterable[Built]) -> int:
+    """Show these editions of schema ``name`` from now on, all at once, and the whole schema as described.
 
-    One that shows an older state than is published already (another process was faster) is retired at once.
+    Returns the new revision of what is published. An edition that shows an older state than is published already
+    (another process was faster) is retired at once.
     """
     revision = current_revision(transaction) + 1
     transaction.execute(schema.revision.update().values(number=revision))
     shown = []
     for item in built:
         _record(transaction, item.edition)
-        if _take_place(transaction, item, revision):
+        if _take_place(transaction, item, description, revision):
             shown.append(".".join(item.edition.key))
-    events.append(transaction, "publish", {"revision": revision, "tables": shown})
+    table = schema.published
+    transaction.execute(table.update().where(table.c.schema == name).values(description=description))
+    events.append(transaction, "publish", {"revision": revision, "schema": name, "tables": shown})
     return revision
 
 
@@ -78,7 +81,7 @@ def _record(transaction: Connection, edition: Edition) -> None:
     )
 
 
-def _take_place(transaction: Connection, item: Built, revision: int) -> bool:
+def _take_place(transaction: Connection, item: Built, description: int, revision: int) -> bool:
     table = schema.published
     here = (table.c.schema == item.edition.key[0]) & (table.c.table == item.edition.key[1])
     before = transaction.execute(select(table).where(here)).one_or_none()
@@ -94,6 +97,7 @@ def _take_place(transaction: Connection, item: Built, revision: int) -> bool:
             table=item.edition.key[1],
             edition=item.edition.number,
             state=item.state,
+            description=description,
             revision=revision,
         )
     )
@@ -114,13 +118,9 @@ def current_revision(transaction: Connection) -> int:
 
 
 def published_states(transaction: Connection, name: str) -> dict[str, tuple[int, int]]:
-    """For each published table of the schema the state and the description (by id) that its edition shows."""
-    table, edition = schema.published, schema.edition
-    rows = transaction.execute(
-        select(table.c.table, table.c.state, edition.c.description)
-        .join(edition, edition.c.number == table.c.edition)
-        .where(table.c.schema == name)
-    )
+    """For each published table of the schema the state and the description (by id) that is shown."""
+    table = schema.published
+    rows = transaction.execute(select(table).where(table.c.schema == name))
     return {row.table: (row.state, row.description) for row in rows}
 
 
@@ -141,4 +141,5 @@ def remove(transaction: Connection, number: int) -> None:
 
 
 def as_edition(row: Row[tuple[object, ...]]) -> Edition:
+    """The edition that a row of the ledger tells of."""
     return Edition((row.schema, row.table), row.number, row.place, row.physical, row.rows, row.healpix)

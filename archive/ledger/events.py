@@ -17,7 +17,7 @@ from archive.ledger.site import read_site
 
 _BEFORE_ALL = "0" * 64
 
-Body = Mapping[str, str | int | float | None | list[str]]
+Body = Mapping[str, str | int | float | list[str] | None]
 
 
 def append(transaction: Connection, kind: str, body: Body) -> int:

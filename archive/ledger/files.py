@@ -85,6 +85,7 @@ def add_artifact(transaction: Connection, artifact: Artifact) -> int:
 
 
 def is_registered(transaction: Connection, uri: str) -> bool:
+    """Whether a file of that name is registered."""
     return transaction.execute(select(schema.artifact.c.id).where(schema.artifact.c.uri == uri)).first() is not None
 
 

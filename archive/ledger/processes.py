@@ -9,7 +9,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
+from typing import Self
 
 from sqlalchemy import Connection, func, select
 
@@ -38,13 +38,11 @@ class Attendance:
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._keep_up, name=f"heartbeat-{role}", daemon=True)
 
-    def __enter__(self) -> Attendance:
+    def __enter__(self) -> Self:
         self.begin()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.leave()
 
     def begin(self) -> None:
@@ -97,7 +95,8 @@ def forget_silent(transaction: Connection) -> None:
 
 def oldest_served(transaction: Connection) -> int | None:
     """The oldest revision that any living process serves; None if none serves."""
-    return transaction.execute(select(func.min(schema.process.c.revision))).scalar_one()
+    oldest = transaction.execute(select(func.min(schema.process.c.revision))).scalar_one()
+    return None if oldest is None else int(oldest)
 
 
 def living(transaction: Connection) -> set[str]:

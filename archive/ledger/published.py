@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from archive.ledger import descriptions, schema
 from archive.ledger.editions import as_edition, current_revision
-from archive.tables import Catalog, Edition, Table
+from archive.tables import Catalog, Edition, Schema, Table
 
 Key = tuple[str, str]
 
@@ -29,19 +29,22 @@ def read_published(transaction: Connection) -> Published:
     """
     shown, edition = schema.published, schema.edition
     rows = transaction.execute(
-        select(edition).join(shown, shown.c.edition == edition.c.number).order_by(edition.c.schema)
-    )
+        select(edition, shown.c.description.label("shown_as"))
+        .join(shown, shown.c.edition == edition.c.number)
+        .order_by(shown.c.schema)
+    ).all()
     editions = {(row.schema, row.table): as_edition(row) for row in rows}
-    known = {".".join(key) for key in editions}
-    schemas = []
-    for registered in descriptions.newest(transaction):
-        described = registered.release.schema
-        tables = tuple(_shown(table, editions[table.key], known) for table in described.tables if table.key in editions)
-        if tables:
-            schemas.append(replace(described, tables=tables))
+    described = {row.schema: descriptions.by_id(transaction, row.shown_as) for row in rows}
+    schemas = [_shown(registered.release.schema, editions) for registered in described.values()]
     return Published(current_revision(transaction), Catalog(schemas), editions)
 
 
-def _shown(table: Table, edition: Edition, known: set[str]) -> Table:
+def _shown(schema: Schema, editions: Mapping[Key, Edition]) -> Schema:
+    tables = (_counted(table, editions) for table in schema.tables if table.key in editions)
+    return replace(schema, tables=tuple(tables))
+
+
+def _counted(table: Table, editions: Mapping[Key, Edition]) -> Table:
+    known = {".".join(key) for key in editions}
     keys = tuple(key for key in table.foreign_keys if key.target in known)
-    return replace(table, rows=edition.rows, foreign_keys=keys)
+    return replace(table, rows=editions[table.key].rows, foreign_keys=keys)

@@ -169,6 +169,7 @@ published = Table(
     Column("table", String, primary_key=True),
     Column("edition", ForeignKey("edition.number"), nullable=False),
     Column("state", Integer, nullable=False),
+    Column("description", ForeignKey("description.id"), nullable=False),  # one for all tables of a schema
     Column("revision", BigInteger, nullable=False),  # since when
 )
 

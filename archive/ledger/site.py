@@ -21,6 +21,7 @@ class Site:
 
 
 def find_site(transaction: Connection) -> Site | None:
+    """Who runs this endpoint, if anybody has said."""
     row = transaction.execute(select(schema.site)).one_or_none()
     return None if row is None else Site(row.authority, row.publisher, row.contact, row.public_url)
 
@@ -38,5 +39,6 @@ def read_site(transaction: Connection) -> Site:
 
 
 def write_site(transaction: Connection, site: Site) -> None:
+    """Say who runs this endpoint."""
     transaction.execute(schema.site.delete())
     transaction.execute(schema.site.insert().values(one=1, **asdict(site)))

@@ -1,0 +1,77 @@
+"""``Endpoint``: one site at work, its settings, ledger, store and engine together."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+from archive.backbone.stores import Store
+from archive.config import Config
+from archive.ledger import Ledger, Site
+from archive.ledger import site as sites
+from archive.ledger.processes import Attendance
+
+if TYPE_CHECKING:
+    from archive.engine.contract import Engine
+
+
+class Endpoint:
+    """What the verbs of an archive work on. Open one for each process; close it at the end."""
+
+    def __init__(self, config: Config, ledger: Ledger, engine: Engine | None = None) -> None:
+        self.config = config
+        self.ledger = ledger
+        self.store = Store(config.store)
+        self._engine = engine
+
+    @classmethod
+    def open(cls, config: Config) -> Endpoint:
+        """The archive at ``config.home``.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return cls(config, Ledger.open(config.ledger_url))
+
+    @classmethod
+    def create(cls, config: Config, site: Site) -> Endpoint:
+        """Make the archive at ``config.home``; one that is there is kept and gets these facts of its site."""
+        config.home.mkdir(parents=True, exist_ok=True)
+        config.store.mkdir(exist_ok=True)
+        config.editions.mkdir(exist_ok=True)
+        ledger = Ledger.create(config.ledger_url)
+        with ledger.write() as transaction:
+            sites.write_site(transaction, site)
+        return cls(config, ledger)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine that holds the editions, opened at first use."""
+        if self._engine is not None:
+            return self._engine
+        from archive.engine.duckdb import DuckDB  # only verbs that need it pay for it
+
+        config = self.config
+        return DuckDB(config.editions, threads=config.threads, memory=config.memory, scratch=config.scratch)
+
+    @cached_property
+    def site(self) -> Site:
+        return self.ledger.site()
+
+    def uri(self, path: str) -> str:
+        """The name for ever of a file that is registered first at this endpoint, under ``path`` in its store."""
+        return f"archive://{self.site.authority}/{path}"
+
+    def attend(self, role: str) -> Attendance:
+        return self.ledger.attend(role, self.config.heartbeat)
+
+    def close(self) -> None:
+        if "engine" in self.__dict__:
+            self.engine.close()
+        self.ledger.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,97 @@
+"""Publishing: a release's loaded rows become what is queried, all its tables in one commit, while it is served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from archive.backbone.endpoint import Endpoint
+from archive.faults import NotFound
+from archive.ledger import descriptions, editions, files
+from archive.ledger.descriptions import Registered
+from archive.ledger.editions import Built
+from archive.ledger.files import State
+
+Progress = Callable[[str, int], None]
+"""Told as work goes on: the qualified name of the table and how many more of its rows are in place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What publishing did: rows of each table that changed, all published tables of the schema, the revision."""
+
+    schema: str
+    revision: int
+    changed: Mapping[str, int]
+    tables: tuple[str, ...]
+    without_rows: tuple[str, ...]
+    removed: int
+
+
+def publish(endpoint: Endpoint, name: str, progress: Progress = lambda table, rows: None) -> Publication:
+    """Show the newest states of all tables of schema ``name``; what is shown already changes nothing.
+
+    Raises:
+        NotFound: nothing was loaded into the schema.
+    """
+    with endpoint.attend("publish") as attendance:
+        registered, states, due = _plan(endpoint, name)
+        built = [_build(endpoint, registered, state, attendance.id, progress) for state in due]
+        revision = _switch(endpoint, registered, built)
+        removed = remove_retired(endpoint)
+    return Publication(
+        name,
+        revision,
+        {".".join(item.edition.key): item.edition.rows for item in built},
+        tuple(state.table for state in states),
+        tuple(table.name for table in registered.release.schema.tables if table.name not in {s.table for s in states}),
+        removed,
+    )
+
+
+def _plan(endpoint: Endpoint, name: str) -> tuple[Registered, list[State], list[State]]:
+    """The description in force, the state of each table that has rows, and those that are not shown yet."""
+    with endpoint.ledger.read() as transaction:
+        registered = descriptions.find(transaction, name)
+        if registered is None or not files.states(transaction, name):
+            raise NotFound(f"Nothing was loaded into '{name}'.", f"Load something: archive load {name} TABLE FILE...")
+        tables = registered.release.schema.tables
+        numbers = files.states(transaction, name)
+        states = [files.newest_state(transaction, table.key) for table in tables if table.name in numbers]
+        shown = editions.published_states(transaction, name)
+    due = [state for state in states if state.table not in shown or shown[state.table][0] < state.number]
+    return registered, states, due
+
+
+def _build(endpoint: Endpoint, registered: Registered, state: State, builder: str, progress: Progress) -> Built:
+    table = registered.release.table(state.table)
+    with endpoint.ledger.write() as transaction:
+        number = editions.begin(transaction, table.key, state.number, registered.id, builder)
+    parts = [endpoint.store.local(part.artifact.path) for part in state.parts]
+    edition = endpoint.engine.build(table, number, parts, lambda rows: progress(table.qualified, rows))
+    return Built(edition, state.number)
+
+
+def _switch(endpoint: Endpoint, registered: Registered, built: list[Built]) -> int:
+    """One commit that shows everything built; none if nothing differs from what is shown."""
+    name = registered.release.name
+    with endpoint.ledger.write() as transaction:
+        shown = editions.published_states(transaction, name)
+        if not built and all(description == registered.id for _, description in shown.values()):
+            return editions.current_revision(transaction)
+        return editions.publish(transaction, name, registered.id, built)
+
+
+def remove_retired(endpoint: Endpoint) -> int:
+    """Remove the editions that nobody serves any more; returns how many.
+
+    A process that serves says in the ledger which revision it still answers from; an edition goes when all living
+    ones are past it and its grace has passed.
+    """
+    with endpoint.ledger.write() as transaction:
+        removable = editions.removable(transaction, endpoint.config.grace)
+    for edition in removable:
+        endpoint.engine.remove(edition)
+        with endpoint.ledger.write() as transaction:
+            editions.remove(transaction, edition.number)
+    return len(removable)
