@@ -15,7 +15,7 @@ from archive.serving import Serving
 from archive.tap import TapFace
 
 _PROTOCOLS = ("/tap",)
-_QUERY_BYTES = 4 * 2**20  # of a request's form fields; longer ones are refused with 413
+_REQUEST_BYTES = 4 * 2**20  # of a request's body; longer ones are refused with 413
 
 
 def create_app(config: Config) -> Flask:
@@ -31,7 +31,7 @@ def assemble(serving: Serving) -> Flask:
     """The application over what is already open."""
     app = Flask(__name__, static_folder=None)
     app.url_map.strict_slashes = False  # /tap/sync/ answers like /tap/sync, without a redirect that loses a POST
-    app.config["MAX_FORM_MEMORY_SIZE"] = _QUERY_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = _REQUEST_BYTES
     base_url = _base_url(serving.config.public_url or serving.site.public_url)
     portal = Portal(serving, base_url)
     app.register_blueprint(portal.blueprint())
@@ -60,7 +60,7 @@ def _error_page(portal: Portal) -> Callable[[Exception], Response]:
     def answer(error: Exception) -> Response:
         fault = dali.as_fault(error)
         if _is_protocol() or not request.accept_mimetypes.accept_html:
-            return dali.plain_error(fault)
+            return dali.plain_error(fault, dali.http_headers(error))
         return portal.error_page(fault)
 
     return answer

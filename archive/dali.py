@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from flask import Request, Response
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from archive.faults import FatalFault, Fault, NotFound, TransientFault, UsageFault
 from archive.results import Envelope, Result, encode, error_document, formats
@@ -129,6 +129,13 @@ def fault_headers(fault: Fault) -> dict[str, str]:
     return {"Retry-After": str(fault.after)} if isinstance(fault, TransientFault) else {}
 
 
+def http_headers(error: Exception) -> dict[str, str]:
+    """What HTTP itself wants told with ``error``: which methods there are, where one is not."""
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        return {"Allow": ", ".join(sorted(error.valid_methods))}
+    return {}
+
+
 def error_response(fault: Fault, format_: Format | None = None) -> Response:
     """The error document of DALI 1.1 section 4.4 in ``format_`` (default: VOTable), with the fault's status."""
     format_ = format_ or formats.find(None)
@@ -136,10 +143,11 @@ def error_response(fault: Fault, format_: Format | None = None) -> Response:
     return Response(document, fault.status, fault_headers(fault), content_type=format_.error_type)
 
 
-def plain_error(fault: Fault) -> Response:
+def plain_error(fault: Fault, headers: Mapping[str, str] | None = None) -> Response:
     """The fault as text, where a client expects no VOTable (DALI 1.1 section 4.2)."""
     text = f"{fault.dali}: {fault}\n"
-    return Response(text, fault.status, fault_headers(fault), content_type="text/plain; charset=utf-8")
+    told = fault_headers(fault) | dict(headers or {})
+    return Response(text, fault.status, told, content_type="text/plain; charset=utf-8")
 
 
 # --- bodies -----------------------------------------------------------------------------------------

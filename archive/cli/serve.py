@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from gunicorn.app.base import BaseApplication
 
 from archive import __version__
 from archive.app import create_app
+from archive.cli._output import Output
 from archive.config import Config
+from archive.ledger import Ledger
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn's own sign of life, a file without a name
 _FIRST_QUERY = "SELECT table_name, description FROM TAP_SCHEMA.tables"
@@ -34,17 +37,20 @@ class _Server(BaseApplication):
         return create_app(self._archive)
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.option("--bind", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 for all.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen at.")
 @click.option("--workers", type=click.IntRange(1), help="Processes; one per core unless given.")
 @click.option("--threads", default=16, show_default=True, type=click.IntRange(1), help="Requests at once per process.")
-def serve(bind: str, port: int, workers: int | None, threads: int) -> None:
-    """Answer queries over HTTP until stopped."""
-    config = Config.load()
+@click.pass_obj
+def serve(output: Output, bind: str, port: int, workers: int | None, threads: int) -> None:
+    config = Config.load(home=output.home)
+    with closing(Ledger.open(config.ledger_url)) as ledger:
+        public = config.public_url or ledger.site().public_url
+    _greet(output, (public or f"http://{_host(bind)}:{port}").rstrip("/"))
     gunicorn.http.wsgi.SERVER = f"archive/{__version__}"
-    _greet(config.public_url or f"http://{_host(bind)}:{port}")
-    _Server(config, _options(f"{_bracketed(bind)}:{port}", workers or os.cpu_count() or 1, threads)).run()
+    processes = workers or os.cpu_count() or 1
+    _Server(config, _options(f"{_bracketed(bind)}:{port}", processes, threads)).run()
 
 
 def _options(address: str, workers: int, threads: int) -> dict[str, Any]:
@@ -63,13 +69,15 @@ def _options(address: str, workers: int, threads: int) -> dict[str, Any]:
     }
 
 
-def _greet(url: str) -> None:
-    url = url.rstrip("/")
-    click.echo(f"The archive is served at  {url}/")
-    click.echo(f"TAP, for TOPCAT and pyvo  {url}/tap")
-    click.echo("Try in Python:")
-    click.echo(f'  import pyvo; print(pyvo.dal.TAPService("{url}/tap").search("{_FIRST_QUERY}").to_table())')
-    click.echo("Ctrl+C stops it.")
+def _greet(output: Output, url: str) -> None:
+    output.result(
+        {"url": f"{url}/", "tap": f"{url}/tap"},
+        f"The archive is served at   {url}/",
+        f"TAP, for TOPCAT and pyvo   {url}/tap",
+        "Try it in Python:",
+        f'  import pyvo; print(pyvo.dal.TAPService("{url}/tap").search("{_FIRST_QUERY}").to_table())',
+        "Ctrl+C stops it.",
+    )
 
 
 def _host(bind: str) -> str:

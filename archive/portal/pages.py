@@ -14,7 +14,7 @@ from archive.columns import Column, Datatype
 from archive.dali import fault_headers
 from archive.examples import Example, examples
 from archive.faults import Fault, NotFound
-from archive.results.formats import FORMATS
+from archive.results.formats import FORMATS, Format
 from archive.serving import Serving
 from archive.standing import column_name, is_standing, known_keys, table_name
 from archive.tables import Catalog, Table
@@ -39,6 +39,18 @@ _TYPES = {
     Datatype.FLOAT_COMPLEX: "COMPLEX",
     Datatype.DOUBLE_COMPLEX: "COMPLEX",
 }
+
+
+_LABELS = {"votable": "VOTable", "csv": "CSV", "tsv": "TSV", "fits": "FITS", "parquet": "Parquet", "json": "JSON"}
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How much is published, TAP_SCHEMA not counted."""
+
+    schemas: int
+    tables: int
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +119,7 @@ class Portal:
             totals=_totals(catalog),
             examples=found,
             at_once=_cheap(found, catalog),
-            formats=FORMATS,
+            downloads=_downloads(),
             hard_maxrec=self._serving.config.hard_maxrec,
         )
 
@@ -164,10 +176,14 @@ def _grouped(number: int) -> str:
     return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
-def _totals(catalog: Catalog) -> tuple[int, int, int]:
-    """Schemas, tables and rows that are published, TAP_SCHEMA not counted."""
+def _totals(catalog: Catalog) -> Totals:
     tables = [table for table in catalog.tables() if not is_standing(table.key)]
-    return len({table.schema for table in tables}), len(tables), sum(table.rows or 0 for table in tables)
+    return Totals(len({table.schema for table in tables}), len(tables), sum(table.rows or 0 for table in tables))
+
+
+def _downloads() -> list[tuple[Format, str]]:
+    """The formats worth a button, with the words on it; the others are for programs."""
+    return [(format_, _LABELS[format_.name]) for format_ in FORMATS if format_.name in _LABELS]
 
 
 def _cheap(found: tuple[Example, ...], catalog: Catalog) -> Example | None:

@@ -132,7 +132,8 @@ class Bench {
     }
   }
 
-  fail(message) {
+  fail(words) {
+    const message = words.replace(/^\w+Fault:\s*/, "");
     this.error.hidden = !message;
     this.status.textContent = "";
     if (!message) {

@@ -64,7 +64,7 @@ export class Sky {
     if (this.isField) {
       this.map = new Field(this.map.lon, this.map.lat, this.map.degrees, width / height);
     }
-    const margin = this.isField ? 0 : 18;
+    const margin = this.isField ? 0 : 30;
     this.scale = Math.min((width - 2 * margin) / this.map.width, (height - 2 * margin) / this.map.height);
     this.middle = [width / 2, height / 2];
     this.drawGround();
@@ -98,11 +98,13 @@ export class Sky {
     ground.addColorStop(1, "#0b1130");
     pen.fillStyle = ground;
     pen.fill();
+    if (this.isField) {
+      return;
+    }
     pen.save();
     pen.clip();
     for (const [wide, strength] of [[0.34, 0.035], [0.2, 0.045], [0.09, 0.05]]) {
-      const degree = this.isField ? this.scale * this.map.height / this.map.degrees : this.scale / 90;
-      this.line(GALACTIC_EQUATOR, { stroke: `rgba(170, 190, 255, ${strength})`, wide: wide * 90 * degree, dash: [] });
+      this.line(GALACTIC_EQUATOR, { stroke: `rgba(170, 190, 255, ${strength})`, wide: wide * this.scale, dash: [] });
     }
     pen.restore();
   }
@@ -144,7 +146,8 @@ export class Sky {
     Object.assign(pen, { fillStyle: "rgba(205, 216, 255, 0.75)", font: "11px system-ui, sans-serif", textAlign: "center", textBaseline: "middle" });
     const [width, height] = [this.middle[0] * 2, this.middle[1] * 2];
     const along = this.isField ? this.map.unproject(0, -0.46 * this.map.height)[1] : 0;
-    for (const lon of meridians) {
+    const narrow = !this.isField && width < 560;
+    for (const lon of meridians.filter((each) => !narrow || each % 60 === 0)) {
       const at = this.place(lon, along);
       if (at && at[0] > 24 && at[0] < width - 24 && (this.isField || Math.abs(lon) < 179)) {
         pen.fillText(this.isField ? angle((lon + 720) % 360) : `${((lon + 360) % 360) / 15}h`, at[0], at[1] + (this.isField ? 0 : 9));
@@ -152,9 +155,10 @@ export class Sky {
     }
     const side = this.isField ? this.map.unproject(0.46 * this.map.width, 0)[0] : 0;
     for (const lat of parallels) {
-      const at = this.isField ? this.place(side, lat) : this.place(-179.99, lat);
-      if (at && at[1] > 12 && at[1] < height - 24 && lat !== 0) {
-        pen.fillText(angle(lat, true), this.isField ? width - 26 : at[0] + 14 * Math.sign(1), at[1]);
+      const at = this.isField ? this.place(side, lat) : this.place(180, lat);
+      if (at && at[1] > 12 && at[1] < height - 24 && (lat !== 0 || this.isField)) {
+        pen.textAlign = this.isField ? "right" : "left";
+        pen.fillText(angle(lat, true), this.isField ? width - 8 : at[0] + 6, at[1]);
       }
     }
   }
@@ -162,12 +166,13 @@ export class Sky {
   drawPoints() {
     const { pen } = this;
     this.drawn = this.points.map((point) => this.place(point.lon, point.lat));
+    const least = this.points.length < 300 ? 1.7 : this.isField ? 1.3 : this.canvas.clientWidth < 560 ? 0.5 : 0.7;
     this.points.forEach(({ weight }, index) => {
       const at = this.drawn[index];
       if (!at) {
         return;
       }
-      const radius = (this.isField ? 1.3 : 0.7) + 2.8 * weight ** 2.2;
+      const radius = least + (least < 1 ? 2.8 : 3.4) * weight ** 2.2;
       if (radius > 2) {
         this.dot(at, radius * 3, "rgba(255, 226, 170, 0.1)");
       }
