@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
-from archive.cli import main
+from archive.cli import archive
 from archive.config import Config
 from archive.results.formats import FORMATS
 from tests.test_floors import FLOORS
@@ -28,7 +28,9 @@ def _everything() -> str:
 
 
 def _verbs(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[str]:
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if isinstance(command, click.Group):
             yield from _verbs(command, (*path, name))
         else:
@@ -66,7 +68,7 @@ def test_every_setting_is_documented(setting: str) -> None:
     assert f"`ARCHIVE_{setting.upper()}`" in (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("verb", _verbs(main))
+@pytest.mark.parametrize("verb", list(_verbs(archive)))
 def test_every_verb_is_documented(verb: str) -> None:
     assert re.search(rf"{verb}\b", _everything())
 
