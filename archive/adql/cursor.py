@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 
 from archive.adql.lexer import END, NAME, NUMBER, QUOTED, STRING, Tokens, fault_at
 from archive.adql.tree import Identifier, place_of
@@ -86,10 +87,10 @@ class Cursor:
         return Identifier(name, True, self.places[i])
 
     def unsigned(self, after: str) -> int:
-        """Read the row count of TOP or OFFSET."""
+        """Read the number that follows TOP, OFFSET or the name of a type."""
         text = self.texts[self.i]
         if self.kinds[self.i] != NUMBER or not text.isdigit():
-            raise self.unexpected(f"a whole number of rows, without sign, after {after}")
+            raise self.unexpected(f"a whole number without sign after {after}")
         if len(text) > 19 or int(text) > _BIGGEST:
             raise self.fault(f"{after} {text} is out of range.", f"The largest number is {_BIGGEST}.")
         self.i += 1
@@ -114,27 +115,64 @@ class Cursor:
         return f"the reserved word {text}" if kind not in _CLAUSES and text[0].isalpha() else f'"{text[:40]}"'
 
     def _advice(self, naming: bool) -> str:
-        kind, text = self.kinds[self.i], self.texts[self.i]
-        before = self.i - 1
-        said = _SAID.get(text.upper(), "") if kind not in (STRING, QUOTED) else ""
-        if kind.isupper() and kind not in _CLAUSES and (naming or not said):
-            call = f"Call it as {kind}(...). " if kind in _CALLED else ""
-            return f'{said} {call}A reserved word can be a name only in double quotes: "{text}".'.lstrip()
+        i = self.i
+        kind, text = self.kinds[i], self.texts[i]
+        before = self.kinds[i - 1] if i else ""
+        said = "" if kind in (STRING, QUOTED) else _SAID.get(text.upper(), "")
+        if kind.isupper() and kind not in (_STARTERS if naming else _CLAUSES) and (naming or not said):
+            return self._about_reserved(said)
         if said:
             return said
-        if before >= 0 and self.kinds[before] == NAME and (said := _SAID_BEFORE.get(self.texts[before].upper())):
+        if before == NAME and (said := self._about_name(i - 1)):
             return said
-        if kind == NAME and text.upper() in NEW_IN_2_1:
-            return f"{text.upper()} belongs to ADQL 2.1: ask with LANG=ADQL-2.1."
-        if kind in _OPERANDS and before >= 0 and self.kinds[before] in _COMPLETE:
+        if kind == NAME and (said := self._about_name(i)):
+            return said
+        if kind == STRING and naming:
+            return f'Names go into double quotes: "{text[1:-1]}".'
+        if kind in _OPERANDS and before in _COMPLETE:
             return "A comma or an operator may be missing before it."
-        if kind in _CLAUSES and before >= 0 and self.kinds[before] == ",":
+        if kind in _CLAUSES and before == ",":
             return "There is a comma too many before it."
-        return ""
+        if kind == "ALL" and before in COMPARISONS:
+            return _QUANTIFIED
+        return "Conditions go into WHERE, HAVING or ON." if kind in COMPARISONS else ""
+
+    def _about_reserved(self, said: str) -> str:
+        kind, text = self.kinds[self.i], self.texts[self.i]
+        if self.kinds[self.i + 1 : self.i + 2] == ["("]:
+            return said or (f"A function stands alone: {kind}(...)." if kind in _CALLED else "")
+        call = f"Call it as {kind}(...). " if kind in _CALLED else ""
+        return f'{said} {call}A reserved word can be a name only in double quotes: "{text}".'.lstrip()
+
+    def _about_name(self, i: int) -> str:
+        """What a name at or just before the fault may have been meant to be."""
+        word = self.texts[i].upper()
+        if word in NEW_IN_2_1:
+            return f"{word} belongs to ADQL 2.1: ask with LANG=ADQL-2.1."
+        if word in _SAID_BEFORE:
+            return _SAID_BEFORE[word]
+        near = get_close_matches(word, _KEYWORDS, 1, 0.7)
+        return f"Is {self.texts[i]} meant to be {near[0]}?" if near else ""
 
 
+COMPARISONS = ("=", "<>", "!=", "<", ">", "<=", ">=")
+_KEYWORDS = (
+    "SELECT",
+    "FROM",
+    "WHERE",
+    "GROUP",
+    "HAVING",
+    "ORDER",
+    "JOIN",
+    "BETWEEN",
+    "LIKE",
+    "UNION",
+    "OFFSET",
+    "USING",
+)
+_STARTERS = frozenset(_KEYWORDS) - {"LIKE"} | {"ON", "AND", "OR", "INTERSECT", "EXCEPT", "WITH", "AS", "NOT"}
 _OPERANDS = frozenset({NAME, QUOTED, NUMBER, STRING})
-_CALLED = FUNCTIONS | AGGREGATES
+_CALLED = FUNCTIONS | AGGREGATES | {"CAST"}
 _COMPLETE = _OPERANDS | {")", "NULL"}
 _CLAUSES = words_of("""
     SELECT FROM WHERE GROUP HAVING ORDER BY UNION EXCEPT INTERSECT WITH AND OR NOT IN LIKE ILIKE BETWEEN IS AS ON
@@ -153,6 +191,7 @@ _NO_FUNCTION = "ADQL has no such function; /capabilities lists those there are."
 _SAID: Mapping[str, str] = {
     "LIMIT": _ROWS,
     "FETCH": _ROWS,
+    "ROWS": _ROWS,
     "OVER": _NO_WINDOWS,
     "PARTITION": _NO_WINDOWS,
     "CASE": "ADQL has no CASE; COALESCE(a, b) replaces NULLs, UNION ALL joins queries with different conditions.",

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 
 from archive.adql import tree
-from archive.adql.cursor import MOST_NESTING, QUERY, Cursor
+from archive.adql.cursor import COMPARISONS, MOST_NESTING, QUERY, Cursor
 from archive.adql.lexer import NAME, NUMBER, QUOTED, STRING
 from archive.adql.tree import (
     Aggregate,
@@ -90,8 +90,6 @@ class Expressions(Cursor):
     def as_value(self, node: Node) -> Expression:
         """``node``, which must be a value."""
         if type(node) in CONDITIONS:
-            if self.kinds[self.i] in _COMPARISONS:
-                raise self.fault("comparisons cannot be chained.", "Write a < b AND b < c.")
             raise self._misused(
                 node, "a condition stands where a value is needed.", "Conditions go into WHERE or HAVING."
             )
@@ -247,7 +245,7 @@ class Expressions(Cursor):
             raise self.fault(f"{self.texts[i] or 'the end of the query'} is no type to cast to ({known}).", remedy)
         length = None
         if word in ("CHAR", "VARCHAR") and self.accept("("):
-            length = self.unsigned(word + "(")
+            length = self.unsigned(f"{word}(")
             if length == 0:
                 raise self.fault(f"the length of {word} is at least 1.", "", self.i - 1)
             self.expect(")", '")" after the length')
@@ -320,6 +318,8 @@ class Expressions(Cursor):
         return Binary(operator, left, right, self.places[i])  # type: ignore[arg-type]
 
     def _comparison(self, left: Node) -> Comparison:
+        if type(left) is Comparison:
+            raise self.fault("comparisons cannot be chained.", "Write a < b AND b < c.")
         operand = self.as_value(left)
         i = self.i
         operator = self.kinds[i]
@@ -394,7 +394,6 @@ class Expressions(Cursor):
         return InList(operand, tuple(items), negated, at)
 
 
-_COMPARISONS = ("=", "<>", "!=", "<", ">", "<=", ">=")
 _ONLY_IN_AGGREGATES = ("DISTINCT", "ALL", "*")
 
 _PREFIXES: dict[str, Callable[[Expressions], Node]] = {
@@ -414,7 +413,7 @@ _PREFIXES: dict[str, Callable[[Expressions], Node]] = {
 }
 
 _INFIXES: dict[str, tuple[int, Callable[[Expressions, Node], Node]]] = {
-    **dict.fromkeys(_COMPARISONS, (PREDICATE, Expressions._comparison)),
+    **dict.fromkeys(COMPARISONS, (PREDICATE, Expressions._comparison)),
     "OR": (OR, Expressions._or),
     "AND": (AND, Expressions._and),
     "IS": (PREDICATE, Expressions._is),

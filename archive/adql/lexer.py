@@ -109,13 +109,19 @@ def _stray(text: str, at: int) -> UsageFault:
         if text.startswith(start, at):
             return fault_at(text, at, message, remedy)
     if character.isalpha():
-        remedy = 'Put a name with other than ASCII letters into double quotes: "étoile".'
-        return fault_at(text, at, f'"{character}" cannot stand in an unquoted name.', remedy)
+        begin = next(i for i in range(at, -1, -1) if i == 0 or not _is_word(text[i - 1]))
+        end = next((i for i in range(at, len(text)) if not _is_word(text[i])), len(text))
+        remedy = f'A name with other than ASCII letters goes into double quotes: "{text[begin:end][:60]}".'
+        return fault_at(text, begin, f'"{character}" cannot stand in an unquoted name.', remedy)
     if character.isspace():
         remedy = "Replace it by an ordinary blank; it often comes with text copied from a document."
         return fault_at(text, at, f"a special blank (U+{ord(character):04X}) separates nothing in ADQL.", remedy)
     shown = f'"{character}"' if character.isprintable() else f"the character U+{ord(character):04X}"
     return fault_at(text, at, f"{shown} has no meaning in ADQL.", "Remove it.")
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
 
 
 def _stray_word(text: str, at: int, word: str) -> UsageFault:

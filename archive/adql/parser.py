@@ -39,6 +39,7 @@ MOST_DEPTH = 500
 
 _JOINS = frozenset({"JOIN", "NATURAL", "INNER", "LEFT", "RIGHT", "FULL", "CROSS", "OUTER"})
 _SETS = frozenset({"UNION", "EXCEPT", "INTERSECT"})
+_BEGINNINGS = ("SELECT", "WITH", "(")
 _AFTER_SELECT = _SETS | {END, ")", ";", "ORDER", "OFFSET"}
 _CLAUSES = ("FROM", "WHERE", "GROUP", "HAVING", "ORDER", "OFFSET")
 _NAMES = (NAME, QUOTED)
@@ -79,6 +80,9 @@ class Parser(Expressions):
         """Read the whole text."""
         if self.kinds[0] in (END, ";"):
             raise self.fault("the query is empty.", "Write for example SELECT TOP 10 * FROM schema.table.")
+        if self.kinds[0] not in _BEGINNINGS:
+            remedy = "ADQL only reads: nothing can be changed or explained through it."
+            raise self.fault(f"a query begins with SELECT or WITH, not with {self.texts[0]}.", remedy)
         common = self._common_tables() if self.kinds[0] == "WITH" else ()
         body = self.body()
         self.accept(";")
@@ -304,7 +308,7 @@ class Parser(Expressions):
             right = self._inner_joins(right)
             on, using = self._join_condition(start)
         elif self.kinds[self.i] in ("ON", "USING"):
-            word = "A NATURAL" if natural else "A CROSS"
+            word = "a NATURAL" if natural else "a CROSS"
             raise self.fault(f"{word} JOIN takes no {self.kinds[self.i]}.", "Leave one of the two out.")
         self.links += 1
         return Join(kind, left, right, natural, on, using, self.places[start])
@@ -364,7 +368,7 @@ class Parser(Expressions):
             parts.append(self.identifier("a name after the dot"))
         if len(parts) > 3:
             raise self.fault("a table's name has too many parts.", "At most catalog.schema.table is possible.")
-        if self.kinds[self.i] == "(":
+        if self.kinds[self.i] == "(" and self.kinds[self.i + 1] != "SELECT":
             raise self.fault("functions cannot stand in FROM.", "Name a table or write a subquery in parentheses.")
         return TableName(tuple(parts), self._correlation(), at)
 
