@@ -2,6 +2,7 @@
 # demo.sh BIN: an archive with the sample stars, served in the foreground. BIN holds the `archive` command;
 # ARCHIVE_HOME says where the archive lives and PORT where it listens. Every step may be run again: it changes nothing.
 set -eu
+: "${ARCHIVE_HOME:?}" "${PORT:?}"
 archive=$1/archive
 sample=tests/data/sample
 export ARCHIVE_HOME ARCHIVE_PUBLIC_URL="http://127.0.0.1:$PORT"
