@@ -1,7 +1,8 @@
 """``answer``: the only way to ask. Whatever face a query came in by, it becomes one tree and passes through here.
 
-The route: parse (if it is text), resolve against what is published at one ledger revision, lay on the limits,
-run on the engine, and hand back a ``Result`` that knows its columns, its notes and whether rows were cut.
+The route: parse (if it is text), resolve against what is published at one ledger revision, adapt names of other
+schema versions, lay on the limits, run on the engine, and hand back a ``Result`` that knows its columns, its notes
+and whether rows were cut.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import pyarrow as pa
 
 from archive import standing
 from archive.adql import bound, parse, resolve, tree
+from archive.adql.adapt import adapt
+from archive.adql.resolve import expand
 from archive.engine.contract import Bindings, Engine, Limits, Stream
 from archive.results.result import Result
 from archive.tables import Catalog, Schema, Table
@@ -87,7 +90,7 @@ def prepare(question: Question, published: Published) -> Prepared:
     parsed = parse(question.query, question.language) if isinstance(question.query, str) else question.query
     at_hand = standing.shelf(published)
     catalog = _with_uploads(at_hand.catalog, question.uploads)
-    query = resolve(parsed, catalog)
+    query = adapt(resolve(parsed, catalog), expand)
     return Prepared(query, _bindings(query, published, at_hand.rows, question.uploads), published.revision)
 
 
