@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from flask import Flask, Response, request
 
 from archive import dali
 from archive.config import Config
 from archive.engine.duckdb import DuckDB
+from archive.jobs import Jobs, Task
 from archive.ledger import Ledger
 from archive.portal import Portal
 from archive.serving import Serving
-from archive.tap import TapFace
+from archive.tap import TapFace, TapLane, TapTask
+from archive.uws import uws_blueprint
 
 _PROTOCOLS = ("/tap",)
 _REQUEST_BYTES = 4 * 2**20  # of a request's body; longer ones are refused with 413
@@ -20,15 +23,30 @@ _REQUEST_BYTES = 4 * 2**20  # of a request's body; longer ones are refused with 
 
 def create_app(config: Config) -> Flask:
     """The application of ``config``. Call it in the process that serves: what it opens does not survive a fork."""
+    serving = _serving(config)
+    serving.attend()
+    return assemble(serving, Jobs.of(config))
+
+
+@contextmanager
+def tasks(config: Config) -> Iterator[Mapping[str, Task]]:
+    """What the runners of jobs do, by service. Enter it in the runner's own process."""
+    serving = _serving(config)
+    leave = serving.attend("work")
+    try:
+        yield {"tap": TapTask(serving)}
+    finally:
+        leave()
+
+
+def _serving(config: Config) -> Serving:
     ledger = Ledger.open(config.ledger_url)
     engine = DuckDB(config.editions, threads=config.threads, memory=config.memory, scratch=config.scratch_folder)
-    serving = Serving(config, ledger, engine)
-    serving.attend()
-    return assemble(serving)
+    return Serving(config, ledger, engine)
 
 
-def assemble(serving: Serving) -> Flask:
-    """The application over what is already open."""
+def assemble(serving: Serving, jobs: Jobs | None = None) -> Flask:
+    """The application over what is already open; without ``jobs`` it answers synchronous queries only."""
     app = Flask(__name__, static_folder=None)
     app.url_map.strict_slashes = False  # /tap/sync/ answers like /tap/sync, without a redirect that loses a POST
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = _REQUEST_BYTES
@@ -36,6 +54,9 @@ def assemble(serving: Serving) -> Flask:
     portal = Portal(serving, base_url)
     app.register_blueprint(portal.blueprint())
     app.register_blueprint(TapFace(serving, base_url).blueprint(), url_prefix="/tap")
+    if jobs is not None:
+        face = uws_blueprint("tap", jobs, lambda: f"{base_url()}/tap/async", lane=TapLane(serving))
+        app.register_blueprint(face, url_prefix="/tap/async")
     app.register_error_handler(Exception, _error_page(portal))
     app.after_request(_open_to_other_sites)
     return app

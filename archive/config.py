@@ -38,6 +38,16 @@ class Config:
     default_maxrec: int = 100_000  # rows in an answer whose client does not say MAXREC
     hard_maxrec: int | None = None  # rows that no answer exceeds
     sync_seconds: float = 60.0  # that a synchronous query may run
+    job_seconds: int = 3600  # that a job may run if its owner does not ask for another time
+    hard_job_seconds: int = 86_400  # that no job may exceed; 0 for no limit
+    job_retention: int = 7 * 86_400  # seconds after which a job is destroyed if its owner does not ask otherwise
+    hard_job_retention: int = 31 * 86_400  # seconds that no job is kept longer
+    active_jobs: int = 50  # queued or executing, of one owner or address
+    kept_jobs: int = 1000  # in all, of one owner or address
+    result_bytes: int = 20 * 10**9  # that one result of a job may have
+    stored_bytes: int = 100 * 10**9  # that all results of one owner or address may have before no more jobs are run
+    short_runners: int = 2  # processes for jobs that are expected to be short
+    long_runners: int = 1  # processes for all other jobs: so many long ones run at once
     load_memory: int = 128  # MiB of rows that a load sorts at once; what is more is sorted on disk
     grace: float = 60.0  # that a replaced edition is kept after it was last served
     heartbeat: float = 5.0  # between two signs of life of a process
@@ -63,6 +73,16 @@ class Config:
     @property
     def ledger_url(self) -> str:
         return self.database or f"sqlite:///{self.home / 'ledger.sqlite'}"
+
+    @property
+    def jobs_url(self) -> str:
+        """Where jobs are kept: with the ledger, but apart from it where that is a SQLite file."""
+        return self.database or f"sqlite:///{self.home / 'jobs.sqlite'}"
+
+    @property
+    def jobs_folder(self) -> Path:
+        """Folder of the uploads and results of jobs; all processes of the service share it."""
+        return self.home / "jobs"
 
     @property
     def store(self) -> Path:

@@ -18,7 +18,7 @@ from archive.config import Config
 from archive.engine.contract import Engine
 from archive.faults import Fault
 from archive.ledger import Ledger
-from archive.query import Question, answer
+from archive.query import Prepared, Question, answer, prepare
 from archive.results import Result
 from archive.tables import Catalog
 
@@ -37,15 +37,23 @@ class Serving:
         self._under_way: Counter[int] = Counter()
         self._lock = threading.Lock()
 
-    def attend(self) -> None:
-        """Enter this process in the ledger until it ends; nothing it answers from is taken away meanwhile."""
-        attendance = self._ledger.attend("serve", self.config.heartbeat, self.oldest_revision)
+    def attend(self, role: str = "serve") -> Callable[[], None]:
+        """Enter this process in the ledger until it ends; nothing it answers from is taken away meanwhile.
+
+        Returns what leaves the ledger earlier; a process that ends without ceremony calls it.
+        """
+        attendance = self._ledger.attend(role, self.config.heartbeat, self.oldest_revision)
         attendance.begin()
         atexit.register(attendance.leave)
+        return attendance.leave
 
     def catalog(self) -> Catalog:
         """What is published and listed now, TAP_SCHEMA included."""
         return standing.shelf(self._ledger.published()).shown
+
+    def prepare(self, question: Question) -> Prepared:
+        """As ``query.prepare``: ``question`` understood against what is published now, and not asked."""
+        return prepare(question, self._ledger.published())
 
     def answer(self, question: Question) -> Result:
         """As ``query.answer``; until the result is closed this process serves the revision it began with."""

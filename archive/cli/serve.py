@@ -13,6 +13,7 @@ from gunicorn.app.base import BaseApplication
 
 from archive import __version__
 from archive.app import create_app
+from archive.cli._hired import Hired
 from archive.cli._output import Output
 from archive.config import Config
 from archive.ledger import Ledger
@@ -42,15 +43,23 @@ class _Server(BaseApplication):
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen at.")
 @click.option("--workers", type=click.IntRange(1), help="Processes; one per core unless given.")
 @click.option("--threads", default=16, show_default=True, type=click.IntRange(1), help="Requests at once per process.")
+@click.option("--work/--no-work", default=True, show_default=True, help="Run jobs too; else `archive work` has to.")
 @click.pass_obj
-def serve(output: Output, bind: str, port: int, workers: int | None, threads: int) -> None:
+def serve(output: Output, bind: str, port: int, workers: int | None, threads: int, work: bool) -> None:
     config = Config.load(home=output.home)
     with closing(Ledger.open(config.ledger_url)) as ledger:
         public = config.public_url or ledger.site().public_url
     _greet(output, (public or f"http://{_host(bind)}:{port}").rstrip("/"))
     gunicorn.http.wsgi.SERVER = f"archive/{__version__}"
     processes = workers or os.cpu_count() or 1
-    _Server(config, _options(f"{_bracketed(bind)}:{port}", processes, threads)).run()
+    options = _options(f"{_bracketed(bind)}:{port}", processes, threads)
+    _Server(config, options | (_hooks(config) if work else {})).run()
+
+
+def _hooks(config: Config) -> dict[str, Any]:
+    """The crew of the runners of jobs comes and goes with the server."""
+    crew = Hired(config.home)
+    return {"when_ready": lambda server: crew.start(), "on_exit": lambda server: crew.dismiss()}
 
 
 def _options(address: str, workers: int, threads: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from archive.config import Config
 from archive.faults import FatalFault, Fault, NotFound, TransientFault, UsageFault
 
 
@@ -179,6 +180,20 @@ class Terms:
     kept: int = 1000
     stored: int = 100 * 10**9
     result: int = 20 * 10**9
+
+    @classmethod
+    def of(cls, config: Config) -> Terms:
+        """The terms that the settings give."""
+        return cls(
+            duration=config.job_seconds,
+            longest_duration=config.hard_job_seconds,
+            retention=config.job_retention,
+            longest_retention=config.hard_job_retention,
+            active=config.active_jobs,
+            kept=config.kept_jobs,
+            stored=config.stored_bytes,
+            result=config.result_bytes,
+        )
 
     def clip_duration(self, asked: int | None) -> int:
         """The execution duration to grant (UWS 1.1 section 2.2.3.4: the service may choose another)."""

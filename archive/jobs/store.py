@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from archive.config import Config
 from archive.faults import NotFound, TransientFault, UsageFault
 from archive.jobs import rows, tables
 from archive.jobs.bells import Bells
@@ -57,6 +58,12 @@ class Jobs:
         self._engine = tables.connect(url, pooled=pooled)
         self._writing = self._engine.execution_options(writes=True)
         self._clock = clock
+
+    @classmethod
+    def of(cls, config: Config, *, pooled: bool = True) -> Jobs:
+        """The jobs of the archive that ``config`` describes."""
+        config.home.mkdir(parents=True, exist_ok=True)
+        return cls(config.jobs_url, config.jobs_folder, Terms.of(config), pooled=pooled)
 
     def close(self) -> None:
         self._engine.dispose()

@@ -1,5 +1,6 @@
 """Table Access Protocol 1.1: the face by which tools such as TOPCAT and pyvo ask in ADQL."""
 
 from archive.tap.face import TapFace
+from archive.tap.jobs import TapLane, TapTask
 
-__all__ = ["TapFace"]
+__all__ = ["TapFace", "TapLane", "TapTask"]

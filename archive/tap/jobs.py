@@ -1,0 +1,117 @@
+"""Queries as jobs: what a runner does for one, and which lane it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import TypeVar
+
+from archive.adql import bound
+from archive.dali import Parameters
+from archive.engine.contract import Bindings
+from archive.faults import Fault
+from archive.jobs import Desk, Job, Lane
+from archive.query import Question
+from archive.results import Envelope, encode
+from archive.serving import Serving
+from archive.tap.request import TapRequest
+
+T = TypeVar("T")
+
+_MARGIN = 2.0  # seconds that the engine lets a statement run beyond its job: it is the runner that ends a job
+
+# Rows that a job of the short lane may read: what the embedded engine scans and sorts within half a minute.
+_SHORT_ROWS = 10_000_000
+_NARROW = 5.0  # degrees: a cone of at most this radius reads few rows of a table that is sorted by position
+
+
+class TapTask:
+    """Answers the query of a job and stores the answer as its result."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    def __call__(self, desk: Desk) -> None:
+        """Raises the fault that the query ends in."""
+        asked = _request(desk.job)
+        result = desk.counted(self._serving.answer(_question(self._serving, asked, desk.job)))
+        form = asked.format
+        desk.write("result", form.content_type, form.extension, encode(result, form, Envelope()))
+
+
+class TapLane:
+    """Tells which lane a job is for, from what its query would read."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    def __call__(self, job: Job) -> Lane:
+        """A query that is wrong fails at once: it is short."""
+        try:
+            prepared = self._serving.prepare(_question(self._serving, _request(job), job))
+        except Fault:
+            return Lane.SHORT
+        return Lane.SHORT if rows_read(prepared.query, prepared.bindings) <= _SHORT_ROWS else Lane.LONG
+
+
+def _request(job: Job) -> TapRequest:
+    return TapRequest.read(Parameters.of_pairs((parameter.name, parameter.value) for parameter in job.parameters))
+
+
+def _question(serving: Serving, asked: TapRequest, job: Job) -> Question:
+    config = serving.config
+    return Question(
+        query=asked.query,
+        language=asked.language,
+        maxrec=asked.maxrec,
+        seconds=job.duration + _MARGIN if job.duration else None,
+        default_maxrec=config.default_maxrec,
+        hard_maxrec=config.hard_maxrec,
+    )
+
+
+def rows_read(query: bound.Bound, bindings: Bindings) -> float:
+    """About how many rows the query reads; a rough guess that errs on the side of many.
+
+    A table read through a narrow cone counts for little. Tables that are joined by anything but an equality are
+    taken times one another.
+    """
+    narrow = {alias for near in _all(query, bound.Near, but=(bound.Or, bound.Not)) for alias in _cone(near)}
+    rows = {
+        stored.alias: 0.0 if stored.alias in narrow else float(_size(stored.table.key, bindings))
+        for stored in _all(query, bound.Stored)
+    }
+    total = sum(rows.values())
+    for join in _all(query, bound.Join):
+        if not any(comparison.operator == "=" for comparison in _all(join.on, bound.Comparison)):
+            left, right = (sum(rows[s.alias] for s in _all(side, bound.Stored)) for side in (join.left, join.right))
+            total = max(total, left * right)
+    return total
+
+
+def _size(key: tuple[str, str], bindings: Bindings) -> int:
+    if key in bindings.editions:
+        return bindings.editions[key].rows
+    return bindings.arrow[key].num_rows if key in bindings.arrow else 0
+
+
+def _cone(near: bound.Near) -> Iterator[str]:
+    """The alias of the table whose positions a small cone around a fixed point selects."""
+    if not isinstance(near.radius, bound.Constant) or not isinstance(near.radius.value, int | float):
+        return
+    ends = ((near.lon1, near.lon2), (near.lon2, near.lon1))
+    for lon, other in ends:
+        if near.radius.value <= _NARROW and isinstance(lon, bound.Field) and not any(_all(other, bound.Field)):
+            yield lon.source
+
+
+def _all(node: object, kind: type[T], *, but: tuple[type, ...] = ()) -> Iterator[T]:
+    """Every node of ``kind`` in a bound tree, itself included; what stands below a node of ``but`` is left out."""
+    if isinstance(node, kind):
+        yield node
+    if isinstance(node, tuple):
+        for part in node:
+            yield from _all(part, kind, but=but)
+    elif is_dataclass(node) and type(node).__module__ == bound.__name__ and not isinstance(node, but):
+        for each in fields(node):
+            yield from _all(getattr(node, each.name), kind, but=but)
