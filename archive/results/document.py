@@ -70,7 +70,7 @@ def said_of(column: Column) -> dict[str, str]:
 class Document:
     """A VOTable for one result: ``head`` up to the rows, ``tail`` after them.
 
-    ``data`` is what lies in DATA and has the place of the rows marked by ``rows_here()``; None makes a document
+    ``data`` is what lies in DATA and has the place of the rows marked by ``rows_in``; None makes a document
     without data. ``columns`` are those of the rows where a format changes them; ``nulls`` gives for a column the
     integer that stands for NULL in it, or None.
     """
@@ -114,9 +114,11 @@ class Document:
         return xml_bytes(self._root)
 
 
-def rows_here() -> etree._Element:
-    """Marks in a document where the rows go."""
-    return etree.ProcessingInstruction("rows", "here")
+def rows_in(element: etree._Element) -> etree._Element:
+    """``element``, with the place of the rows marked in it."""
+    element.text = "\n"
+    element.append(etree.ProcessingInstruction("rows", "here"))
+    return element
 
 
 def ending(result: Result) -> tuple[Info, ...]:

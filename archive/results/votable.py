@@ -11,7 +11,7 @@ import pyarrow as pa
 from archive.columns import Column, Datatype
 from archive.results import cells
 from archive.results.arrays import fixed_count
-from archive.results.document import Document, E, Info, rows_here
+from archive.results.document import Document, E, Info, rows_in
 from archive.results.flow import PIECE, blocks, pieces
 from archive.results.packing import COMPLEX, Packing, Rows, null_integer
 from archive.results.result import Envelope, Result
@@ -30,7 +30,7 @@ _TABLEDATA = cells.Spelling(
 
 def tabledata(result: Result, envelope: Envelope) -> Iterator[bytes]:
     """``result`` as VOTable with TABLEDATA (VOTable 1.5 section 5.1)."""
-    document = Document(result, envelope, E.TABLEDATA(rows_here()), nulls=_array_null)
+    document = Document(result, envelope, rows_in(E.TABLEDATA()), nulls=_array_null)
     yield document.head
 
     def encode(batch: pa.RecordBatch) -> memoryview:
@@ -54,7 +54,7 @@ def _nan_rows(column: Column, texts: pa.Array) -> pa.Array:
 
 def binary2(result: Result, envelope: Envelope) -> Iterator[bytes]:
     """``result`` as VOTable with BINARY2 (VOTable 1.5 section 5.4): NULL is a flag."""
-    stream = E.STREAM(rows_here(), encoding="base64")
+    stream = rows_in(E.STREAM(encoding="base64"))
     document = Document(result, envelope, E.BINARY2(stream), nulls=_array_null)
     return _base64(result, document, Rows(result.columns, Packing(utf8=envelope.utf8), flags=True))
 
@@ -65,7 +65,7 @@ def binary(result: Result, envelope: Envelope) -> Iterator[bytes]:
     Bytes have no value to spare, so a column of bytes that may be NULL goes out as ``short``.
     """
     columns = tuple(map(_with_null, result.columns))
-    stream = E.STREAM(rows_here(), encoding="base64")
+    stream = rows_in(E.STREAM(encoding="base64"))
     document = Document(result, envelope, E.BINARY(stream), columns=columns, nulls=_any_null)
     return _base64(result, document, Rows(columns, Packing(utf8=envelope.utf8), flags=False))
 
