@@ -19,6 +19,7 @@ from archive.adql.types import (
     DOUBLE,
     INT,
     LONG,
+    NULL,
     POINT,
     TEXT,
     TIME,
@@ -173,8 +174,9 @@ def _folded(key: str, argument: Value) -> Value:
 
 def _coalesce(given: Values) -> Value:
     column = common_column(given)
-    if len(given) == 1 and not is_null(given[0]):
-        return given[0]
+    given = tuple(argument for argument in given if not is_null(argument))
+    if len(given) < 2:
+        return _as_common(given[0], column) if given else NULL
     return bound.Apply("coalesce", tuple(_as_common(argument, column) for argument in given), column)
 
 

@@ -164,6 +164,8 @@ def point(entry: Function, arguments: Values, session: Session) -> Value:
     if len(given) != 2:
         raise refuse(entry, f"{_counted(len(arguments))} do not fit")
     lon, lat = numbers_of(entry, given)
+    if is_null(lon) or is_null(lat):
+        return bound.Constant(None, POINT)
     return bound.PointOf(*checked_place(lon, lat), POINT)
 
 
@@ -176,6 +178,8 @@ def circle(entry: Function, arguments: Values, session: Session) -> Value:
 def _circle_of(lon: Value, lat: Value, radius: Value) -> Value:
     if isinstance(radius, bound.Constant) and isinstance(radius.value, int | float) and radius.value < 0:
         raise Refused(f"A circle cannot have the radius {radius.value:g}.", "Radii are degrees from 0 to 180.")
+    if any(is_null(part) for part in (lon, lat, radius)):
+        return bound.Constant(None, CIRCLE)
     return bound.CircleOf(lon, lat, radius, CIRCLE)
 
 
@@ -191,6 +195,8 @@ def _box_of(lon: Value, lat: Value, width: Value, height: Value) -> Value:
             raise Refused(
                 f"A box cannot be {size.value:g} degrees wide or high.", "Sizes lie between 0 and 180 degrees."
             )
+    if any(is_null(part) for part in (lon, lat, width, height)):
+        return bound.Constant(None, POLYGON)
     east, north = (tan(radians(times(size, real(0.5)))) for size in (width, height))
     west, south = (times(real(-1.0), side) for side in (east, north))
     corners = ((west, south), (east, south), (east, north), (west, north))
@@ -216,6 +222,8 @@ def polygon(entry: Function, arguments: Values, session: Session) -> Value:
 
 def _polygon_of(vertices: Sequence[Place]) -> Value:
     """A polygon; a last vertex that repeats the first is left out."""
+    if any(is_null(part) for vertex in vertices for part in vertex):
+        return bound.Constant(None, POLYGON)
     if len(vertices) > 3 and all(
         isinstance(a, bound.Constant) and isinstance(b, bound.Constant) and a.value == b.value
         for a, b in zip(vertices[0], vertices[-1], strict=True)
