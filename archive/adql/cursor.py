@@ -156,21 +156,8 @@ class Cursor:
 
 
 COMPARISONS = ("=", "<>", "!=", "<", ">", "<=", ">=")
-_KEYWORDS = (
-    "SELECT",
-    "FROM",
-    "WHERE",
-    "GROUP",
-    "HAVING",
-    "ORDER",
-    "JOIN",
-    "BETWEEN",
-    "LIKE",
-    "UNION",
-    "OFFSET",
-    "USING",
-)
-_STARTERS = frozenset(_KEYWORDS) - {"LIKE"} | {"ON", "AND", "OR", "INTERSECT", "EXCEPT", "WITH", "AS", "NOT"}
+_KEYWORDS = sorted(words_of("SELECT FROM WHERE GROUP HAVING ORDER JOIN BETWEEN UNION USING"))
+_STARTERS = {*_KEYWORDS, "ON", "AND", "OR", "INTERSECT", "EXCEPT", "WITH", "AS", "NOT"}
 _OPERANDS = frozenset({NAME, QUOTED, NUMBER, STRING})
 _CALLED = FUNCTIONS | AGGREGATES | {"CAST"}
 _COMPLETE = _OPERANDS | {")", "NULL"}
