@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NoReturn
 
 from archive.adql import bound, geometry, motion, shapes, units
 from archive.adql.functions import Function, Group, Kind, Signature
@@ -67,17 +66,11 @@ def _signature(entry: Function, arguments: Sequence[Value]) -> Signature:
     """The overload that takes these arguments: by their number, then by the kind of those that differ."""
     fitting = [signature for signature in entry.signatures if signature.takes(len(arguments))]
     if not fitting:
-        wrong_count(entry, len(arguments))
+        raise shapes.wrong_count(entry, len(arguments))
     for signature in fitting[:-1]:
         if all(_fits(signature.parameter(i).kind, argument) for i, argument in enumerate(arguments)):
             return signature
     return fitting[-1]
-
-
-def wrong_count(entry: Function, count: int) -> NoReturn:
-    """Refuse a call with the wrong number of arguments, showing how to write it."""
-    given = "no arguments" if count == 0 else "1 argument" if count == 1 else f"{count} arguments"
-    raise Refused(f"{entry.name} does not take {given}.", f"Write {' or '.join(entry.forms)}.")
 
 
 def _fits(kind: Kind, argument: Value) -> bool:

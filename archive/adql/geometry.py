@@ -76,11 +76,11 @@ def within(inner: Value, outer: Value, session: Session) -> bound.Condition:
         return UNKNOWN
     if is_combined(outer):
         if is_combined(inner) or (outer.function != "INTERSECTION" and family(inner.column) is not Family.POINT):
-            raise Refused("Only a POINT can be tested against a UNION or NOT of regions.")
+            raise Refused("only a POINT can be tested against a UNION or NOT of regions.")
         return _distributed(outer, lambda member: within(inner, member, session))
     if is_combined(inner):
         if inner.function != "UNION":
-            raise Refused(f"Whether {inner.function} lies inside another region cannot be tested.")
+            raise Refused(f"whether {inner.function} lies inside another region cannot be tested.")
         return bound.And(tuple(within(member, outer, session) for member in inner.arguments))
     return _inside(inner, outer, session)
 

@@ -98,7 +98,7 @@ def checked_place(lon: Value, lat: Value) -> Place:
         lon = bound.Constant(float(lon.value) % 360.0, lon.column)
     if isinstance(lat, bound.Constant) and isinstance(lat.value, int | float) and abs(lat.value) > 90:
         raise Refused(
-            f"Latitude {lat.value:g} is out of range.", "Latitudes go from -90 to 90; the longitude stands first."
+            f"latitude {lat.value:g} is out of range.", "Latitudes go from -90 to 90; the longitude stands first."
         )
     return lon, lat
 
@@ -129,19 +129,21 @@ def _centre(entry: Function, arguments: Values, following: int, session: Session
     if len(given) == following + 1 and family(given[0].column) in (Family.POINT, Family.NULL):
         return place(given[0]), numbers_of(entry, given[1:])
     if len(given) != following + 2:
-        raise refuse(entry, f"{_counted(len(arguments))} do not fit")
+        raise wrong_count(entry, len(arguments))
     numbers = numbers_of(entry, given)
     return checked_place(numbers[0], numbers[1]), numbers[2:]
 
 
-def _counted(count: int) -> str:
-    return "no arguments" if count == 0 else f"{count} argument{'s' if count > 1 else ''}"
+def wrong_count(entry: Function, count: int) -> Refused:
+    """A refusal of a call with the wrong number of arguments, showing how to write it."""
+    given = "no arguments" if count == 0 else "1 argument" if count == 1 else f"{count} arguments"
+    return Refused(f"{entry.name} does not take {given}.", f"Write {' or '.join(entry.forms)}.")
 
 
 def exactly(entry: Function, arguments: Values, count: int) -> Values:
     """``arguments``, if there are ``count`` of them."""
     if len(arguments) != count:
-        raise refuse(entry, f"{_counted(len(arguments))} do not fit")
+        raise wrong_count(entry, len(arguments))
     return arguments
 
 
@@ -162,7 +164,7 @@ def point(entry: Function, arguments: Values, session: Session) -> Value:
     if len(given) == 3 and is_null(given[0]):
         given = given[1:]
     if len(given) != 2:
-        raise refuse(entry, f"{_counted(len(arguments))} do not fit")
+        raise wrong_count(entry, len(arguments))
     lon, lat = numbers_of(entry, given)
     if is_null(lon) or is_null(lat):
         return bound.Constant(None, POINT)
@@ -177,7 +179,7 @@ def circle(entry: Function, arguments: Values, session: Session) -> Value:
 
 def _circle_of(lon: Value, lat: Value, radius: Value) -> Value:
     if isinstance(radius, bound.Constant) and isinstance(radius.value, int | float) and radius.value < 0:
-        raise Refused(f"A circle cannot have the radius {radius.value:g}.", "Radii are degrees from 0 to 180.")
+        raise Refused(f"a circle cannot have the radius {radius.value:g}.", "Radii are degrees from 0 to 180.")
     if any(is_null(part) for part in (lon, lat, radius)):
         return bound.Constant(None, CIRCLE)
     return bound.CircleOf(lon, lat, radius, CIRCLE)
@@ -193,7 +195,7 @@ def _box_of(lon: Value, lat: Value, width: Value, height: Value) -> Value:
     for size in (width, height):
         if isinstance(size, bound.Constant) and isinstance(size.value, int | float) and not 0 < size.value < 180:
             raise Refused(
-                f"A box cannot be {size.value:g} degrees wide or high.", "Sizes lie between 0 and 180 degrees."
+                f"a box cannot be {size.value:g} degrees wide or high.", "Sizes lie between 0 and 180 degrees."
             )
     if any(is_null(part) for part in (lon, lat, width, height)):
         return bound.Constant(None, POLYGON)
@@ -216,7 +218,7 @@ def polygon(entry: Function, arguments: Values, session: Session) -> Value:
             raise refuse(entry, "the last longitude has no latitude")
         vertices = [checked_place(*pair) for pair in zip(numbers[::2], numbers[1::2], strict=True)]
     if len(vertices) < 3:
-        raise refuse(entry, f"{_counted(len(arguments))} do not fit, three vertices or more are needed")
+        raise refuse(entry, "three vertices or more are needed")
     return _polygon_of(vertices)
 
 
@@ -266,7 +268,7 @@ def cast_to_shape(operand: Value, target: str) -> Value:
     """CAST of a DALI string (DALI 1.1 section 3.3.5 to 3.3.7) to POINT, CIRCLE or POLYGON."""
     shape = {"POINT": POINT, "CIRCLE": CIRCLE, "POLYGON": POLYGON}.get(target)
     if shape is None:
-        raise Refused(f"There is no type {target} to cast to.")
+        raise Refused(f"there is no type {target} to cast to.")
     own = family(operand.column)
     if own is family(shape):
         return operand

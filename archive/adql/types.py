@@ -134,7 +134,7 @@ def whole(value: int) -> bound.Constant:
     try:
         return bound.Constant(float(value), DOUBLE)
     except OverflowError:
-        raise Refused("This number is too large.") from None
+        raise Refused("this number is too large.") from None
 
 
 _SMALL = (Datatype.BYTE, Datatype.SHORT)
@@ -301,4 +301,4 @@ def called(value: bound.Value) -> str:
             return str(constant)
         case bound.Apply(function=key) | bound.Aggregate(function=key):
             return f"{key.upper()}(...)"
-    return "The expression"
+    return "the expression"
