@@ -12,10 +12,10 @@ import pyarrow as pa
 from archive.app import assemble
 from archive.columns import Column, Datatype, arrow_type
 from archive.config import Config
-from archive.ledger import Site
+from archive.ledger import Published, Site
 from archive.query import Question
 from archive.results import Result
-from archive.standing import Shelf, _shelf
+from archive.standing import Shelf, shelf
 from archive.tables import Catalog, ForeignKey, Position, Schema, Table
 
 ID = Column("id", Datatype.LONG, ucd="meta.id;meta.main", description="identifier", nullable=False, indexed=True)
@@ -83,7 +83,7 @@ class Scripted:
 
     @property
     def shelf(self) -> Shelf:
-        return _shelf(CATALOG)
+        return shelf(Published(1, CATALOG, {}))
 
     def catalog(self) -> Catalog:
         return self.shelf.shown
