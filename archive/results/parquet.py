@@ -27,7 +27,8 @@ from archive.results.flow import Drain, slices
 from archive.results.packing import COMPLEX
 from archive.results.result import Envelope, Result
 
-GROUP_BYTES = 32 << 20  # of Arrow data in a row group: what a reader skips by, and what we hold
+GROUP_BYTES = 16 << 20  # of Arrow data in a row group: what a reader skips by, and what we hold
+_GROUP_ROWS = 10_000  # but not fewer than so many (up to four times the bytes): the footer grows with each group
 _VERSION = "IVOA.VOTable-Parquet.version"
 _CONTENT = "IVOA.VOTable-Parquet.content"
 _ARROW = "ARROW:schema"
@@ -40,7 +41,7 @@ def voparquet(result: Result, envelope: Envelope) -> Iterator[bytes]:
     schema = _schema(columns)
     lengths = [1 if column.datatype.is_text else 0 for column in columns]
     drain = Drain()
-    with pq.ParquetWriter(drain, schema, compression="zstd", compression_level=1, store_schema=False) as writer:
+    with _writer(drain, schema) as writer:
         yield from drain.taken()
         for group in _groups(result, schema):
             writer.write_table(group)
@@ -53,6 +54,13 @@ def voparquet(result: Result, envelope: Envelope) -> Iterator[bytes]:
         document = Document(result, envelope, columns=known)
         writer.add_key_value_metadata(_footer(document, schema, lengths))
     yield from drain.taken()
+
+
+def _writer(drain: Drain, schema: pa.Schema) -> pq.ParquetWriter:
+    words = [field.name for field in schema if pa.types.is_string(field.type)]  # only these gain by a dictionary
+    return pq.ParquetWriter(
+        drain, schema, use_dictionary=words, compression="zstd", compression_level=1, store_schema=False
+    )
 
 
 def _longest(cells: pa.ChunkedArray, least: int) -> int:
@@ -85,14 +93,15 @@ def _schema(columns: Sequence[Column]) -> pa.Schema:
 
 def _groups(result: Result, schema: pa.Schema) -> Iterator[pa.Table]:
     waiting: list[pa.RecordBatch] = []
-    size = 0
+    size = rows = 0
     for batch in slices(result):
         arrays = map(_cells, result.columns, batch.columns)
         waiting.append(pa.record_batch(list(arrays), schema))
         size += batch.nbytes
-        if size >= GROUP_BYTES:
+        rows += batch.num_rows
+        if size >= GROUP_BYTES and (rows >= _GROUP_ROWS or size >= 4 * GROUP_BYTES):
             yield pa.Table.from_batches(waiting, schema)
-            waiting, size = [], 0
+            waiting, size, rows = [], 0, 0
     if waiting:
         yield pa.Table.from_batches(waiting, schema)
 
