@@ -87,6 +87,18 @@ class Database:
             )
 
 
+def connected(url: str) -> Engine:
+    """An engine on ``url`` with the habits of the ledger; a SQLite file's folder is made.
+
+    Transactions that write take ``execution_options(archive_writes=True)``.
+    """
+    address = _address(url)
+    file = _file(address)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    return _engine(address)
+
+
 def now() -> str:
     """This moment as the ledger writes it: UTC, ISO 8601, microseconds."""
     return stamp(datetime.now(UTC))
