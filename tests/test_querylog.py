@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
-
 from archive.ledger.querylog import Entry, QueryLog
 
 
@@ -17,7 +15,6 @@ def entry(number: int, owner: str | None = None) -> Entry:
     )
 
 
-@pytest.mark.requirement("DMS-DBB-REQ-0030")
 def test_every_query_is_logged_once_and_in_order(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'log' / 'queries.sqlite'}"
     log = QueryLog(url)
