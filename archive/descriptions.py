@@ -373,7 +373,7 @@ class _Tables:
 
     def _check_word(self, trouble: vocabularies.Trouble | None, place: Place) -> None:
         if trouble is not None:
-            self._problems.add(place, *trouble)
+            self._problems.add(place, trouble.message, trouble.remedy, grave=trouble.grave)
 
 
 _ARRAYSIZE = re.compile(r"(\d+x)*(\d+|\d*\*)\Z")

@@ -43,6 +43,7 @@ class Problem:
     place: Place
     message: str
     remedy: str = ""
+    grave: bool = True  # False: a document with it can still be used
 
     def __str__(self) -> str:
         return f"{self.place}: {self.message} {self.remedy}".rstrip()
@@ -54,8 +55,8 @@ class Problems:
     def __init__(self) -> None:
         self._found: list[Problem] = []
 
-    def add(self, place: Place, message: str, remedy: str = "") -> None:
-        self._found.append(Problem(place, message, remedy))
+    def add(self, place: Place, message: str, remedy: str = "", *, grave: bool = True) -> None:
+        self._found.append(Problem(place, message, remedy, grave))
 
     def __iter__(self) -> Iterator[Problem]:
         return iter(self._found)

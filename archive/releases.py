@@ -37,7 +37,8 @@ ID_SHIFT = 56
 
 ID_SCOPES = ("release", "exposure", "external")
 
-_FACTS = ".archive.yaml"
+FACTS = ".archive.yaml"
+"""How the name of a file with our own facts ends."""
 
 
 class Kind(StrEnum):
@@ -73,6 +74,11 @@ class Release:
         for name, text in sorted(self.documents.items()):
             digest.update(f"{len(name)} {name} {len(text)} {text}".encode())
         return digest.hexdigest()
+
+    @property
+    def has_facts(self) -> bool:
+        """Whether our own facts stand beside the Felis document."""
+        return any(name.endswith(FACTS) for name in self.documents)
 
     @property
     def ids(self) -> range | None:
@@ -122,12 +128,10 @@ def read_release(path: Path, *, thorough: bool = True) -> Release:
 
     Raises:
         NotFound: there is no such file.
-        DescriptionFault: it is wrong; everything found is told.
+        DescriptionFault: it is wrong; everything found is told. Problems that are not grave are left to ``examine``.
     """
     release, problems = examine(path, thorough=thorough)
-    if release is None or problems:
-        raise DescriptionFault(problems)
-    return release
+    return _sound(release, problems)
 
 
 def examine(path: Path, *, thorough: bool = True) -> tuple[Release | None, tuple[Problem, ...]]:
@@ -145,7 +149,7 @@ def examine(path: Path, *, thorough: bool = True) -> tuple[Release | None, tuple
         texts[name] = found
         return name, found
 
-    fetch(f"{path.stem}{_FACTS}")
+    fetch(f"{path.stem}{FACTS}")
     return _examine(path.name, texts, fetch, thorough=thorough)
 
 
@@ -161,8 +165,13 @@ def from_documents(documents: Mapping[str, str], *, thorough: bool = False) -> R
         return (name, documents[name]) if name in documents else None
 
     release, problems = _examine(next(iter(documents)), dict(documents), fetch, thorough=thorough)
-    if release is None or problems:
-        raise DescriptionFault(problems)
+    return _sound(release, problems)
+
+
+def _sound(release: Release | None, problems: Iterable[Problem]) -> Release:
+    grave = [problem for problem in problems if problem.grave]
+    if release is None or grave:
+        raise DescriptionFault(grave)
     return release
 
 
@@ -180,7 +189,7 @@ def _examine(
 ) -> tuple[Release | None, tuple[Problem, ...]]:
     problems = Problems()
     felis = read_schema(texts[main], main, fetch, problems)
-    beside = f"{PurePosixPath(main).stem}{_FACTS}"
+    beside = f"{PurePosixPath(main).stem}{FACTS}"
     facts = read(texts[beside], beside, problems) if beside in texts else None
     if felis is None:
         return None, tuple(problems)

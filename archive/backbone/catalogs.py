@@ -26,7 +26,7 @@ from archive.faults import NotFound, UsageFault
 from archive.ledger import descriptions, files
 from archive.ledger.descriptions import Registered
 from archive.ledger.files import Delivery, Part, State
-from archive.releases import Kind, find, read_release
+from archive.releases import find, read_release
 from archive.tables import Table
 
 CELL = "_healpix_29"
@@ -70,8 +70,6 @@ def load(
     """
     registered = described(endpoint, name)
     target = registered.release.table(table)
-    if registered.release.kind is Kind.STANDING:
-        raise UsageFault(f"{name} is made from the descriptions; nothing is loaded into it.")
     with Ingest(endpoint) as ingest:
         return _Load(endpoint, ingest, registered, target, tuple(nulls), progress).run(sources)
 
@@ -92,8 +90,11 @@ def described(endpoint: Endpoint, name: str) -> Registered:
     if path is None:
         looked = " or ".join(str(folder) for folder in folders)
         raise NotFound(f"No schema '{name}' is described.", f"Put {name}.yaml into {looked}.")
+    release = read_release(path)
+    if release.name != name:
+        raise UsageFault(f"{path} describes '{release.name}', not '{name}'.", "A file is called as its schema.")
     with endpoint.ledger.write() as transaction:
-        return descriptions.register(transaction, read_release(path))
+        return descriptions.register(transaction, release)
 
 
 class _Load:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,6 +24,7 @@ def check(file: Delivered, piece: Piece, table: Table, release: Release) -> None
         try:
             _check_nulls(cells, column)
             _check_text(cells, column)
+            _check_sizes(cells, column)
             _check_sky(cells, column, table)
             _check_id(cells, column, table, release)
         except Misfit as misfit:
@@ -65,6 +68,24 @@ def _check_text(cells: pa.Array, column: Column) -> None:
             "Shorten it, or describe the column longer.",
         )
     _refuse(pc.match_substring(cells, "\0"), "the text holds a NUL character.", cells, "Remove it.")
+
+
+def _check_sizes(cells: pa.Array, column: Column) -> None:
+    """Arrays of several or of bounded length (VOTable 1.5 section 2.2); those of one fixed length fit already."""
+    if not pa.types.is_list(cells.type) or column.arraysize in (None, "*"):
+        return
+    *inner, outer = str(column.arraysize).split("x")
+    unit = math.prod(int(size) for size in inner)
+    lengths = pc.list_value_length(cells)
+    most = outer.removesuffix("*")
+    wrong = pc.not_equal(pc.multiply(pc.divide(lengths, unit), unit), lengths)
+    if most:
+        wrong = pc.or_(wrong, pc.greater(lengths, unit * int(most)))
+    if not outer.endswith("*"):
+        wrong = pc.or_(wrong, pc.less(lengths, unit * int(most)))
+    _refuse(
+        wrong, "{} elements do not fit an array of " + f"'{column.arraysize}'.", lengths, "Deliver the right number."
+    )
 
 
 def _check_sky(cells: pa.Array, column: Column, table: Table) -> None:

@@ -191,7 +191,7 @@ def _check_field(file: Delivered, given: pa.Field, column: Column) -> None:
     if trouble is None and unit is not None:
         trouble = vocabularies.unit_difference(unit.decode("utf-8", "replace"), column.unit or "")
     if trouble is not None:
-        raise file.fault(trouble[0], trouble[1], column=column.name)
+        raise file.fault(trouble.message, trouble.remedy, column=column.name)
 
 
 @contextmanager

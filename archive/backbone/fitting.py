@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from archive.columns import Column, Datatype, arrow_type
+from archive.vocabularies import Trouble
 
 
 class Misfit(Exception):
@@ -37,7 +38,7 @@ _NAMES = {
 }
 
 
-def type_trouble(given: pa.DataType, column: Column) -> tuple[str, str] | None:
+def type_trouble(given: pa.DataType, column: Column) -> Trouble | None:
     """Why no array of type ``given`` can become ``column``: what is wrong and what to do; None if it can."""
     if pa.types.is_dictionary(given):
         return type_trouble(given.value_type, column)
@@ -45,8 +46,10 @@ def type_trouble(given: pa.DataType, column: Column) -> tuple[str, str] | None:
     if pa.types.is_null(given) or _carries(given, wanted):
         return None
     if pa.types.is_timestamp(given) and given.tz is not None and column.is_timestamp:
-        return (f"is a timestamp in zone {given.tz}.", "Times are kept without a zone: deliver them without one.")
-    return (f"is of type {given}, described is {described(column)}.", _advice(given, wanted))
+        return Trouble(
+            f"is a timestamp in zone {given.tz}.", "Times are kept without a zone: deliver them without one."
+        )
+    return Trouble(f"is of type {given}, described is {described(column)}.", _advice(given, wanted))
 
 
 def described(column: Column) -> str:

@@ -12,6 +12,7 @@ from archive.cli._output import Output
 from archive.faults import NotFound, UsageFault
 
 if TYPE_CHECKING:
+    from archive.documents import Problem
     from archive.releases import Release
 
 
@@ -25,9 +26,12 @@ def schema() -> None:
 @click.pass_obj
 def check(output: Output, files: tuple[Path, ...]) -> None:
     """Check descriptions and tell everything that is wrong with them."""
-    from archive.releases import examine
+    from archive.releases import FACTS, examine
 
-    found = {str(file): examine(file)[1] for file in files}
+    mains = dict.fromkeys(
+        file.with_name(file.name.removesuffix(FACTS) + ".yaml") if file.name.endswith(FACTS) else file for file in files
+    )
+    found = {str(file): examine(file)[1] for file in mains}
     facts = {
         file: [
             {
@@ -37,19 +41,24 @@ def check(output: Output, files: tuple[Path, ...]) -> None:
                 "column": problem.place.column,
                 "message": problem.message,
                 "remedy": problem.remedy,
+                "grave": problem.grave,
             }
             for problem in problems
         ]
         for file, problems in found.items()
     }
     sentences = [
-        str(problem) if problem else f"{file}: nothing is wrong."
+        _told(problem) if problem else f"{file}: nothing is wrong."
         for file, problems in found.items()
         for problem in problems or (None,)
     ]
     output.result(facts, *sentences)
-    if any(found.values()):
+    if any(problem.grave for problems in found.values() for problem in problems):
         raise click.exceptions.Exit(UsageFault.exit_code)
+
+
+def _told(problem: Problem) -> str:
+    return str(problem) if problem.grave else f"{problem} (It can stay so.)"
 
 
 @schema.command()

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, func, select
 from archive.faults import UsageFault
 from archive.ledger import events, schema
 from archive.ledger.database import now
-from archive.releases import Release, breaking_changes, from_documents
+from archive.releases import FACTS, Kind, Release, breaking_changes, from_documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,13 @@ def register(transaction: Connection, release: Release) -> Registered:
     """Put a checked description in force; the same one again changes nothing.
 
     Raises:
-        UsageFault: rows were loaded under the one in force and this one does not fit them, or the ID block is
-            taken by another schema.
+        UsageFault: rows were loaded under the one in force and this one does not fit them, the ID block is taken
+            by another schema, or nothing is said of the IDs of data of ours.
     """
     before = find(transaction, release.name)
     if before is not None and before.release.digest == release.digest:
         return before
+    _check_facts(release)
     _check_block(transaction, release)
     if before is not None and _has_rows(transaction, release.name):
         _check_fits(before.release, release)
@@ -77,6 +78,16 @@ def register(transaction: Connection, release: Release) -> Registered:
     key = result.inserted_primary_key
     assert key is not None
     return Registered(key[0], number, release)
+
+
+def _check_facts(release: Release) -> None:
+    if release.kind is Kind.STANDING:
+        raise UsageFault(f"{release.name} is made from the other descriptions.", "It is not registered and not loaded.")
+    if release.kind is not Kind.EXTERNAL and not release.has_facts:
+        raise UsageFault(
+            f"Nothing is said of the IDs of {release.name}.",
+            f"Write {release.name}{FACTS} beside its description, with 'schema', 'kind', 'id_block' and 'tables'.",
+        )
 
 
 def _check_block(transaction: Connection, release: Release) -> None:

@@ -13,7 +13,6 @@ from typing import Self
 
 from sqlalchemy import Connection, func, select
 
-from archive.faults import Fault
 from archive.ledger import schema
 from archive.ledger.database import Database, stamp
 
@@ -84,8 +83,8 @@ class Attendance:
         while not self._left.wait(self._interval):
             try:
                 self.beat()
-            except Fault as fault:
-                _log.warning("no sign of life was given: %s", fault)
+            except Exception:  # whatever it was, the next sign may come through; silence would end the lease
+                _log.warning("no sign of life was given", exc_info=True)
 
 
 def forget_silent(transaction: Connection) -> None:
