@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 from archive.columns import Column
-from archive.standing import column_name, is_standing, table_name
+from archive.standing import column_name, is_standing, known_keys, table_name
 from archive.tables import Catalog, Position, Table
 
-_MOST_TABLES = 3
+_MOST_SCHEMAS = 3
 _PLEIADES = "56.75, 24.12"  # degrees
 
 
@@ -25,16 +25,28 @@ class Example:
 
 
 def examples(catalog: Catalog) -> tuple[Example, ...]:
-    """Examples over the tables of ``catalog`` that have positions, then over any, then over TAP_SCHEMA."""
+    """Examples of what is asked most: brightest, cone, histogram, joins by key and by place, and TAP_SCHEMA."""
     published = [table for table in catalog.tables() if not is_standing(table.key)]
-    mapped = [(table, table.position) for table in published if table.position is not None]
+    maps = _maps(published)
     found: list[Example] = []
-    for table, position in mapped[:_MOST_TABLES]:
-        found += [*_brightest(table, position), _cone(table, position), *_histogram(table)]
-    if len(mapped) > 1:
-        found.append(_crossmatch(mapped[0], mapped[1]))
-    found += [_first_rows(table) for table in islice((t for t in published if t.position is None), _MOST_TABLES)]
+    if maps:
+        found += [*_brightest(*maps[0]), _cone(*maps[0]), *_histogram(maps[0][0])]
+    else:
+        found += [_first_rows(table) for table in published[:1]]
+    found += [_cone(*other) for other in maps[1:_MOST_SCHEMAS]]
+    found += islice((example for table in published for example in _joins(table, catalog)), 1)
+    if len(maps) > 1:
+        found.append(_crossmatch(maps[0], maps[1]))
     return (*found, _largest_tables(), _magnitudes())
+
+
+def _maps(tables: list[Table]) -> list[tuple[Table, Position]]:
+    """Of each schema the first table that has positions."""
+    first: dict[str, tuple[Table, Position]] = {}
+    for table in tables:
+        if table.position is not None:
+            first.setdefault(table.schema, (table, table.position))
+    return list(first.values())
 
 
 def _cone(table: Table, at: Position) -> Example:
@@ -62,6 +74,15 @@ def _histogram(table: Table) -> Iterator[Example]:
         whole = f"FLOOR({column_name(table, magnitude.name)})"
         query = f"SELECT {whole} AS magnitude, COUNT(*) AS number\nFROM {name}\nGROUP BY {whole}\nORDER BY {whole}"
         yield Example(f"histogram-{_key(table)}", f"{name}: how many of each magnitude", query, (name,))
+
+
+def _joins(table: Table, catalog: Catalog) -> Iterator[Example]:
+    for key, target in known_keys(table, catalog):
+        name, other = table_name(table), table_name(target)
+        pairs = zip(key.columns, key.target_columns, strict=True)
+        on = " AND ".join(f"a.{column_name(table, here)} = b.{column_name(target, there)}" for here, there in pairs)
+        query = f"SELECT TOP 100 a.*, b.*\nFROM {name} AS a\nJOIN {other} AS b ON {on}"
+        yield Example("join", f"{name} with {other}: what belongs together", query, (name, other))
 
 
 def _crossmatch(left: tuple[Table, Position], right: tuple[Table, Position]) -> Example:

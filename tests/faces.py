@@ -79,11 +79,12 @@ class Scripted:
         self.asked: list[Question] = []
         self.open = 0
         self.notes: tuple[str, ...] = ()
+        self.published = CATALOG
         self.reply: Callable[[Question], Iterator[pa.RecordBatch]] = lambda question: iter(rows(2000).to_batches())
 
     @property
     def shelf(self) -> Shelf:
-        return shelf(Published(1, CATALOG, {}))
+        return shelf(Published(1, self.published, {}))
 
     def catalog(self) -> Catalog:
         return self.shelf.shown

@@ -131,9 +131,9 @@ def test_below_a_path_of_a_proxy_all_links_stay_below_it() -> None:
     assert page(client, "/").get_element_by_id("tap-url").get("value") == "https://example.org/sky/tap"
 
 
-def test_an_empty_archive_has_a_page_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.faces.CATALOG", Catalog(()))
-    home = page(app(Scripted()).test_client(), "/")
+def test_an_empty_archive_has_a_page_too(client: FlaskClient, serving: Scripted) -> None:
+    serving.published = Catalog(())
+    home = page(client, "/")
     assert text(home.find_class("totals")[0]) == "Nothing has been published yet."
     assert {"TAP_SCHEMA" in button.get("data-example") for button in home.xpath("//*[@data-example]")} == {True}
 
