@@ -22,19 +22,20 @@ _TSV = cells.Spelling(text=cells.one_line)
 def csv(result: Result, envelope: Envelope) -> Iterator[bytes]:
     """``result`` as CSV (RFC 4180) with a header line.
 
-    NULL is an empty field, an empty text ``""``; arrays are their elements with blanks between.
+    NULL is an empty field, an empty text ``""``; arrays are their elements with blanks between. In a single column
+    NULL is ``""`` too, since readers leave out empty lines.
     """
-    return _delimited(result, _CSV, ",", "\r\n")
+    return _delimited(result, _CSV, ",", "\r\n", '""' if len(result.columns) == 1 else "")
 
 
 def tsv(result: Result, envelope: Envelope) -> Iterator[bytes]:
     """``result`` as tab-separated values with a header line; tabs and line ends within texts become blanks."""
-    return _delimited(result, _TSV, "\t", "\n")
+    return _delimited(result, _TSV, "\t", "\n", "")
 
 
-def _delimited(result: Result, spelling: cells.Spelling, between: str, after: str) -> Iterator[bytes]:
+def _delimited(result: Result, spelling: cells.Spelling, between: str, after: str, null: str) -> Iterator[bytes]:
     names = unique(column.name for column in result.columns)
     titles = [spelling.text(pa.array([name])) for name in names]
     yield bytes(cells.rows(titles, "", between, after))
     for batch in slices(result):
-        yield from pieces(cells.rows(cells.table(result.columns, batch, spelling), "", between, after))
+        yield from pieces(cells.rows(cells.table(result.columns, batch, spelling), "", between, after, null))
