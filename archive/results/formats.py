@@ -23,7 +23,7 @@ _OUTPUT = "ivo://ivoa.net/std/TAPRegExt#output-votable-"
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format: its short name, its media type and other names as advertised, and how it is written.
+    """A format: its short name, its media type, its aliases (the short name first) as advertised, and its writer.
 
     ``content_type`` is what a result is sent as; ``error_type`` what the document is that ``refuse`` makes of a
     fault. Every name in ``names`` is understood by ``find``.
@@ -41,11 +41,13 @@ class Format:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "content_type", self.content_type or self.mime)
+        if self.name not in self.aliases:
+            object.__setattr__(self, "aliases", (self.name, *self.aliases))
 
     @property
     def names(self) -> tuple[str, ...]:
         """All that may be asked for: the media type first."""
-        return (self.mime, self.name, *self.aliases)
+        return (self.mime, *self.aliases)
 
 
 def plain_error(fault: Fault) -> bytes:
