@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -42,6 +43,7 @@ def tasks(config: Config) -> Iterator[Mapping[str, Task]]:
 def _serving(config: Config) -> Serving:
     ledger = Ledger.open(config.ledger_url)
     engine = DuckDB(config.editions, threads=config.threads, memory=config.memory, scratch=config.scratch_folder)
+    atexit.register(engine.close)
     return Serving(config, ledger, engine)
 
 

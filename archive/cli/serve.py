@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from contextlib import closing
 from pathlib import Path
@@ -74,8 +75,15 @@ def _options(address: str, workers: int, threads: int) -> dict[str, Any]:
         "control_socket_disable": True,
         "loglevel": "warning",
         "proc_name": "archive serve",
+        "worker_exit": _let_go,
         **({"worker_tmp_dir": str(_SHARED_MEMORY)} if _SHARED_MEMORY.is_dir() else {}),
     }
+
+
+def _let_go(_: object, worker: Any) -> None:
+    """Drop the application while the interpreter is whole; what only falls with it complains on its way."""
+    worker.wsgi = worker.app.callable = None
+    gc.collect()
 
 
 def _greet(output: Output, url: str) -> None:
