@@ -48,7 +48,7 @@ class Config:
     stored_bytes: int = 100 * 10**9  # that all results of one owner or address may have before no more jobs are run
     short_runners: int = 2  # processes for jobs that are expected to be short
     long_runners: int = 1  # processes for all other jobs: so many long ones run at once
-    load_memory: int = 128  # MiB of rows that a load sorts at once; what is more is sorted on disk
+    load_memory: int = 32  # MiB of rows that a load sorts at once; what is more is sorted on disk
     grace: float = 60.0  # that a replaced edition is kept after it was last served
     heartbeat: float = 5.0  # between two signs of life of a process
 

@@ -117,7 +117,7 @@ class _Load:
         self._progress = progress
 
     def run(self, sources: Sequence[Path]) -> Loaded:
-        fresh, known = self._sift({source: self._copy(source) for source in sources})
+        fresh, known = self._sift([(source, self._copy(source)) for source in sources])
         with self._endpoint.ledger.read() as transaction:
             before = files.newest_state(transaction, self._table.key)
         if not fresh:
@@ -132,13 +132,13 @@ class _Load:
         media_type(source.name)  # refuses unknown endings before anything is copied
         return self._ingest.copy(source, partial(self._progress, "copy"))
 
-    def _sift(self, copies: dict[Path, Staged]) -> tuple[dict[Delivered, Staged], tuple[str, ...]]:
+    def _sift(self, copies: list[tuple[Path, Staged]]) -> tuple[dict[Delivered, Staged], tuple[str, ...]]:
         """New files, and the names of those whose bytes were loaded before or come twice."""
         with self._endpoint.ledger.read() as transaction:
-            seen = files.delivered(transaction, self._table.key, [copy.sha256 for copy in copies.values()])
+            seen = files.delivered(transaction, self._table.key, [copy.sha256 for _, copy in copies])
         fresh: dict[Delivered, Staged] = {}
         known = []
-        for source, copy in copies.items():
+        for source, copy in copies:
             if copy.sha256 in seen:
                 known.append(source.name)
             else:
@@ -149,7 +149,9 @@ class _Load:
     def _write_parts(self, fresh: list[Delivered], rows: dict[Delivered, int]) -> list[WrittenPart]:
         checked = self._checked(fresh, rows)
         facts = part_facts(self._registered)
-        return write_parts(self._ingest, self._table, checked, facts, self._endpoint.config.load_memory << 20)
+        parts = write_parts(self._ingest, self._table, checked, facts, self._endpoint.config.load_memory << 20)
+        pa.default_memory_pool().release_unused()  # the check of the keys, which is next, uses another allocator
+        return parts
 
     def _checked(self, fresh: list[Delivered], rows: dict[Delivered, int]) -> Iterator[pa.RecordBatch]:
         for file in fresh:

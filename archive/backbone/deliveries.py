@@ -27,6 +27,7 @@ from archive.faults import UsageFault
 from archive.tables import Table
 
 _BATCH = 65_536
+_BUFFER = 1 << 20  # bytes of a Parquet column read at once
 _BLOCK = 4 << 20  # bytes of CSV parsed at once; no row may be longer
 
 _UNCHANGED = "Nothing was loaded."
@@ -175,7 +176,7 @@ def rows_schema(table: Table) -> pa.Schema:
 
 
 def _read_parquet(file: Delivered, table: Table) -> Iterator[Piece]:
-    with _readable(file, "Parquet"), pq.ParquetFile(file.path) as parquet:
+    with _readable(file, "Parquet"), pq.ParquetFile(file.path, pre_buffer=False, buffer_size=_BUFFER) as parquet:
         _check_names(file, parquet.schema_arrow.names, table)
         for column in table.columns:
             _check_field(file, parquet.schema_arrow.field(column.name), column)

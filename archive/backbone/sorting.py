@@ -49,6 +49,8 @@ class Sorter:
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take in some rows; all batches have one schema."""
+        if not batch.num_rows:
+            return
         self._waiting.append(batch)
         self._size += batch.nbytes
         self._bytes += batch.nbytes
@@ -120,7 +122,10 @@ def _in_order(table: pa.Table, key: str) -> pa.Table:
     keys = _numbers(table.column(key))
     if len(keys) < 2 or bool((keys[1:] >= keys[:-1]).all()):
         return table
-    return table.combine_chunks().take(pa.array(np.argsort(keys, kind="stable")))
+    order = pa.array(np.argsort(keys, kind="stable"))
+    # Column by column, so that there is never a second copy of the whole.
+    columns = [column.combine_chunks().take(order) for column in table.columns]
+    return pa.Table.from_arrays(columns, schema=table.schema)
 
 
 def _numbers(column: Any) -> NDArray[np.int64]:
