@@ -203,7 +203,7 @@ def test_units(expression: str, unit: str | None) -> None:
         ("AVG(f)", "phot.mag;em.opt.V;stat.mean"),
         ("COUNT(*)", "meta.number"),
         ("SUM(f)", None),
-        ("f - 1", "phot.mag;em.opt.V;meta.main"),
+        ("f - 1", "phot.mag;em.opt.V"),
         ("f - f", None),
         ("ROUND(d)", "pos.eq.ra"),
         ("IN_UNIT(pm, 'deg/yr')", "pos.pm"),

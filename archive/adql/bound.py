@@ -83,7 +83,10 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True)
 class Convert:
-    """CAST to the type of ``column``; text that cannot be converted is an error of the query."""
+    """CAST to the type of ``column``; text that cannot be converted is an error of the query.
+
+    A text longer than the length in ``column.arraysize`` (``n`` or ``n*``) is cut to it.
+    """
 
     operand: Value
     column: Column

@@ -209,10 +209,10 @@ def _in_unit(given: Values) -> Value:
     value, target = given
     if not isinstance(target, bound.Constant) or not isinstance(target.value, str):
         raise _bad(1, "IN_UNIT takes the unit as a literal.", "Write IN_UNIT(parallax, 'arcsec').")
-    if not target.value or not units.is_unit(target.value):
+    if not target.value or not units.is_vounit(target.value):
         raise _bad(1, f"{target.value!r} is not a VOUnits unit.", "Write for example 'deg', 'mas.yr**-1' or 'km/s'.")
     source = value.column.unit
-    if not source or not units.is_unit(source):
+    if not source or not units.is_known(source):
         raise _bad(
             0,
             f"the unit of {called(value)} is not known.",

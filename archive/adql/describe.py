@@ -29,8 +29,22 @@ def output(item: tree.Item, value: bound.Value, position: int) -> Column:
     if isinstance(subject, bound.Field) and subject.column.description:
         description = f"{description}: {subject.column.description}"
     return Column(
-        name, column.datatype, column.arraysize, column.xtype, column.unit or None, column.ucd, None, description
+        name,
+        column.datatype,
+        column.arraysize,
+        column.xtype,
+        column.unit or None,
+        _derived(column.ucd),
+        None,
+        description,
     )
+
+
+def _derived(ucd: str | None) -> str | None:
+    """The UCD of what is made from a column: no longer the main one of its kind."""
+    if ucd is None or "meta.main" not in ucd:
+        return ucd
+    return ";".join(word for word in ucd.split(";") if word != "meta.main") or None
 
 
 def generated(expression: tree.Expression, position: int) -> str:

@@ -209,6 +209,9 @@ def _unknown_table(
     elsewhere = [one.qualified for one in catalog.tables_named(None, name.text.lower())]
     if elsewhere:
         remedy = f"Did you mean {' or '.join(elsewhere[:3])}?"
+    elif schema is not None and schema.text.upper() == "TAP_UPLOAD" and not catalog.schemas_named("tap_upload"):
+        remedy = f"Send it with the query: UPLOAD={name.text},... (TAP 1.1 section 2.5)."
+        message = "no table was uploaded with this query."
     elif schema is not None and not catalog.schemas_named(schema.text.lower()):
         names = [one.name for one in catalog.schemas]
         remedy = (

@@ -10,28 +10,33 @@ import threading
 import warnings
 from fractions import Fraction
 from functools import lru_cache
-
-from astropy import units as astropy_units
+from typing import Any
 
 PURE = ""
 
 _READING = threading.Lock()  # warnings.catch_warnings changes state that all threads share
 
 
-@lru_cache(maxsize=4096)
-def _read(text: str) -> astropy_units.UnitBase | None:
-    """The unit ``text`` means, or None."""
-    if text == PURE:
-        return astropy_units.dimensionless_unscaled
+def _unit(text: str, form: str | None) -> Any:
+    """The unit ``text`` means in a notation of astropy (None: its own), or None."""
+    from astropy import units  # takes half a second: only who has units to work with waits for it
+
     with _READING, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return astropy_units.Unit(text, format="vounit", parse_strict="raise")
+            return units.Unit(text, format=form, parse_strict="raise")
         except (ValueError, TypeError):
             return None
 
 
-def _write(unit: astropy_units.UnitBase) -> str | None:
+@lru_cache(maxsize=4096)
+def _read(text: str) -> Any:
+    """The unit ``text`` means, in VOUnits notation or another that is widely understood, or None."""
+    unit = _unit(text, "vounit")
+    return _unit(text, None) if unit is None else unit
+
+
+def _write(unit: Any) -> str | None:
     """``unit`` in VOUnits notation, or None where it has none."""
     with _READING, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -41,8 +46,14 @@ def _write(unit: astropy_units.UnitBase) -> str | None:
             return None
 
 
-def is_unit(text: str) -> bool:
+@lru_cache(maxsize=4096)
+def is_vounit(text: str) -> bool:
     """True if ``text`` is a legal VOUnits string."""
+    return _unit(text, "vounit") is not None
+
+
+def is_known(text: str) -> bool:
+    """True if ``text`` means a unit."""
     return _read(text) is not None
 
 
@@ -87,5 +98,5 @@ def factor(source: str, target: str) -> float | None:
         return None
     try:
         return float(one.to(other))
-    except astropy_units.UnitConversionError:
+    except ValueError:
         return None
