@@ -1,0 +1,65 @@
+"""What queries mean: the examples on the engine, beside the rows their files tell and the plain evaluator."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archive.adql import bound, parse, resolve
+from archive.engine.contract import Bindings, Engine
+from archive.engine.duckdb import DuckDB
+from tests.adql import tables
+from tests.adql.engines import built, fetch, given
+from tests.adql.evaluator import evaluate
+from tests.adql.pairs import Example, examples
+from tests.adql.sameness import same_answer, same_rows
+
+VALID = examples("valid")
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    duckdb = DuckDB(tmp_path_factory.mktemp("editions"), threads=1)
+    yield duckdb
+    duckdb.close()
+
+
+@pytest.fixture(scope="module", params=["given", "built"])
+def bindings(request: pytest.FixtureRequest, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Bindings:
+    if request.param == "given":
+        return given(tables.SCHEMA, tables.ROWS)
+    folder: Path = tmp_path_factory.mktemp("parts")
+    return built(tables.SCHEMA, tables.ROWS, engine, folder)
+
+
+def understood(example: Example) -> bound.Bound:
+    return resolve(parse(example.text, example.language), tables.CATALOG)
+
+
+def as_told(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Rows with times as ISO text, as JSON can hold them."""
+    return [tuple(v.isoformat() if isinstance(v, datetime.datetime) else v for v in row) for row in rows]
+
+
+def is_sorted(query: bound.Bound) -> bool:
+    return bool(query.body.order_by)
+
+
+@pytest.mark.parametrize("example", VALID, ids=str)
+def test_engine(example: Example, engine: Engine, bindings: Bindings) -> None:
+    query = understood(example)
+    rows = fetch(engine, query, bindings)
+    if example.rows is not None:
+        told = list(example.rows)
+        pairs = (
+            [([g], [t]) for g, t in zip(as_told(rows), told, strict=True)]
+            if is_sorted(query)
+            else [(as_told(rows), told)]
+        )
+        assert all(same_rows(got, expected, query.columns) for got, expected in pairs), rows
+    if "RAND" not in example.text.upper():
+        assert same_answer(rows, evaluate(query, tables.ROWS), query.columns), rows
