@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import subprocess
+import signal
 import sys
 import threading
 import time
@@ -19,7 +20,7 @@ class Hired:
     def __init__(self, home: Path) -> None:
         self._command = [sys.executable, "-m", "archive.cli", "--home", str(home), "work", "--parent"]
         self._dismissed = threading.Event()
-        self._crew: subprocess.Popen[bytes] | None = None
+        self._crew: int | None = None
         self._keeper = threading.Thread(target=self._keep, name="crew", daemon=True)
 
     def start(self) -> None:
@@ -30,8 +31,10 @@ class Hired:
     def dismiss(self) -> None:
         """Have the crew leave; on return it has."""
         self._dismissed.set()
-        if self._crew is not None and self._crew.poll() is None:
-            self._crew.terminate()
+        crew = self._crew
+        if crew is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(crew, signal.SIGTERM)
         if self._keeper.is_alive():
             self._keeper.join(_PATIENCE)
 
@@ -39,8 +42,18 @@ class Hired:
         failures = 0
         while not self._dismissed.is_set():
             born = time.monotonic()
-            # In a session of its own it does not get the terminal's Ctrl+C, which is for the server to pass on.
-            self._crew = subprocess.Popen(self._command, start_new_session=True)  # noqa: S603 - our own command
-            self._crew.wait()
+            self._crew = self._hire()
+            with contextlib.suppress(ChildProcessError):  # the server waits for all its children and was faster
+                os.waitpid(self._crew, 0)
+            self._crew = None
             failures = failures + 1 if time.monotonic() - born < _YOUNG else 0
             self._dismissed.wait(min(30.0, 0.2 * 2**failures))
+
+    def _hire(self) -> int:
+        """Start the crew; returns its process.
+
+        Not by ``subprocess``: the server forks while this thread works, and a fork that inherits the pipe by which
+        ``subprocess`` learns of failures keeps it waiting for ever. The session of its own keeps the terminal's
+        Ctrl+C away from the crew: it is for the server, which then dismisses the crew.
+        """
+        return os.posix_spawn(sys.executable, self._command, os.environ, setsid=True)

@@ -16,7 +16,7 @@ from types import FrameType
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive.jobs.desk import Pace
+from archive.jobs.desk import DEAF, Pace
 from archive.jobs.keeper import Keeper
 from archive.jobs.model import Lane
 from archive.jobs.runner import Runner, Task, step_back
@@ -173,7 +173,7 @@ class Crew:
 
     def _think_over(self, slot: _Slot, code: int) -> None:
         """Runners that die young, one after the other, are replaced ever more slowly."""
-        if code == os.EX_OK or time.monotonic() - slot.born > _YOUNG:
+        if code in (os.EX_OK, DEAF) or time.monotonic() - slot.born > _YOUNG:
             self._failures = 0
             return
         self._failures += 1

@@ -24,6 +24,7 @@ from archive.results.result import Result
 
 _log = logging.getLogger(__name__)
 
+DEAF = os.EX_TEMPFAIL  # how a process ends whose task does not stop: inside a database that has not yielded a row, say
 _PATIENCE = 0.6  # seconds that a stopped task has to return before its process ends
 
 
@@ -212,9 +213,9 @@ class Watch:
             _log.exception("job %s: its end could not be written; a keeper will do it", job.id)
         self._desk.end(stop)
         if not self._done.wait(_PATIENCE):
-            _log.warning("job %s did not stop (%s): its runner ends", job.id, stop.value)
+            _log.info("job %s does not stop by itself (%s): its runner ends", job.id, stop.value)
             self._jobs.discard(job)
-            os._exit(os.EX_TEMPFAIL)
+            os._exit(DEAF)
 
     def _write_end(self, stop: Stop) -> None:
         match stop:
