@@ -21,6 +21,7 @@ from werkzeug.test import TestResponse
 from archive.faults import TransientFault, UsageFault
 from archive.jobs import Client, Desk, Jobs, Lane, Runner, Terms
 from archive.uws import Waiting, uws_blueprint
+from tests.xsd import schema
 
 BASE = "https://archive.example.org/tap/async"
 LIST = "/tap/async"
@@ -317,6 +318,23 @@ def test_values_of_all_kinds_survive_in_the_document(service: Service) -> None:
     assert root.findtext("uws:parameters/uws:parameter", namespaces=NS) == query.replace("\x00", "\ufffd").replace(
         "\x08", "\ufffd"
     )
+
+
+@pytest.mark.service
+def test_documents_keep_to_the_schema(service: Service, tmp_path: Path) -> None:
+    allowed = schema(tmp_path)
+    jobs = [
+        service.create(),
+        service.done(QUERY="good", RUNID="a & b"),
+        service.done(QUERY="bad"),
+        service.create(QUERY="good", PHASE="RUN", UPLOAD="t,param:t", t="<VOTABLE/>"),
+    ]
+    service.post(f"{jobs[0]}/phase", PHASE="ABORT")
+    service.who = Client("ada", "192.0.2.1")
+    jobs.append(service.create(QUERY="\x00"))
+    for path in (*jobs, LIST, f"{jobs[1]}/results", f"{jobs[3]}/parameters"):
+        service.who = Client("ada" if path == jobs[-1] else None, "192.0.2.1")
+        allowed.assertValid(etree.fromstring(service.get(path).data))
 
 
 class AnyParameters(Parameters):
