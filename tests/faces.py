@@ -80,6 +80,7 @@ class Scripted:
         self.open = 0
         self.notes: tuple[str, ...] = ()
         self.published = CATALOG
+        self.columns = COLUMNS
         self.reply: Callable[[Question], Iterator[pa.RecordBatch]] = lambda question: iter(rows(2000).to_batches())
 
     @property
@@ -96,7 +97,7 @@ class Scripted:
         self.asked.append(question)
         batches = self.reply(question)
         self.open += 1
-        return Result(COLUMNS, batches, self._close, query=question.text)
+        return Result(self.columns, batches, self._close, query=question.text)
 
     def _close(self) -> None:
         self.open = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ from werkzeug.serving import make_server
 
 from archive.faults import UsageFault
 from archive.query import Question
-from tests.faces import Scripted, app, rows
+from tests.faces import NAME, Scripted, app, rows
 
 pytestmark = pytest.mark.service
 
@@ -41,9 +42,14 @@ def reply(question: Question) -> Iterator[pa.RecordBatch]:
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def serving() -> Scripted:
     serving = Scripted()
     serving.reply = reply
+    return serving
+
+
+@pytest.fixture(scope="module")
+def address(serving: Scripted) -> Iterator[str]:
     server = make_server("127.0.0.1", 0, app(serving), threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -206,6 +212,18 @@ def test_light_and_dark(page: Page) -> None:
     page.wait(lambda: page.all("#answer tbody tr"))
     assert first != second == ground()
     page.browser.execute_script("localStorage.clear()")
+
+
+def test_many_columns_stay_inside_their_box(page: Page, serving: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = tuple(replace(NAME, name=f"a_column_with_a_long_name_{number}", arraysize="*") for number in range(20))
+    monkeypatch.setattr(serving, "columns", wide)
+    cells = pa.record_batch([pa.array(["some words to fill a cell"])] * 20, names=[column.name for column in wide])
+    monkeypatch.setattr(serving, "reply", lambda question: iter([cells]))
+    page.write("SELECT * FROM dr1.star")
+    page.one(".run").click()
+    page.wait(lambda: page.status().startswith("1 row "))
+    width = page.browser.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
+    assert width[0] <= width[1]
 
 
 def test_a_narrow_screen_needs_no_sideways_scrolling(page: Page, address: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from archive.config import Config
 from archive.ledger import Ledger
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn's own sign of life, a file without a name
+_MEMORY_PERCENT = 60  # of the machine's, for the queries of all processes together
 _FIRST_QUERY = "SELECT table_name, description FROM TAP_SCHEMA.tables"
 
 
@@ -53,8 +55,19 @@ def serve(output: Output, bind: str, port: int, workers: int | None, threads: in
     _greet(output, (public or f"http://{_host(bind)}:{port}").rstrip("/"))
     gunicorn.http.wsgi.SERVER = f"archive/{__version__}"
     processes = workers or os.cpu_count() or 1
+    runners = config.short_runners + config.long_runners if work else 0
+    config = _with_share(config, processes + runners)
     options = _options(f"{_bracketed(bind)}:{port}", processes, threads)
     _Server(config, options | (_hooks(config) if work else {})).run()
+
+
+def _with_share(config: Config, processes: int) -> Config:
+    """Settings that give each process its share of the machine's memory, where they do not say how much."""
+    if config.memory is not None:
+        return config
+    share = f"{max(1, _MEMORY_PERCENT // processes)}%"
+    os.environ["ARCHIVE_MEMORY"] = share  # the runners of jobs read their settings themselves
+    return replace(config, memory=share)
 
 
 def _hooks(config: Config) -> dict[str, Any]:
