@@ -141,10 +141,8 @@ def _check_names(file: Delivered, names: Sequence[str], table: Table) -> None:
     if missing:
         wrong.append(f"it lacks {_listed(missing)}")
     if extra:
-        hints = [hint for name in extra if (hint := near(name, missing))]
-        wrong.append(
-            f"it has {_listed(extra)}, which {table.qualified} does not" + f" ({' '.join(hints)})" * bool(hints)
-        )
+        hints = [f"({hint})" for name in extra if (hint := near(name, missing))]
+        wrong.append(" ".join((f"it has {_listed(extra)}, which {table.qualified} has not", *hints)))
     if wrong:
         raise file.fault(f"the columns are not those of {table.qualified}: {'; '.join(wrong)}.", _RENAME)
 
@@ -176,7 +174,10 @@ def rows_schema(table: Table) -> pa.Schema:
 
 
 def _read_parquet(file: Delivered, table: Table) -> Iterator[Piece]:
-    with _readable(file, "Parquet"), pq.ParquetFile(file.path, pre_buffer=False, buffer_size=_BUFFER) as parquet:
+    with (
+        _readable(file, "Parquet"),
+        pq.ParquetFile(file.path, pre_buffer=False, buffer_size=_BUFFER, page_checksum_verification=True) as parquet,
+    ):
         _check_names(file, parquet.schema_arrow.names, table)
         for column in table.columns:
             _check_field(file, parquet.schema_arrow.field(column.name), column)
@@ -223,10 +224,14 @@ def _read_text(file: Delivered, table: Table, delimiter: str) -> Iterator[Piece]
     _check_names(file, _header(file, delimiter, table), table)
     first = 0
     try:
-        with _opened(file) as source:
+        with _opened(file) as opened:
+            source = _Watched(opened)
             for batch in _csv_reader(file, source, delimiter, types, lambda row: "error"):
                 yield _fitted(file, first, batch, table)
                 first += batch.num_rows
+                last = batch
+            if first and source.ends_within_quotes(last, delimiter):
+                raise file.fault("a value is opened by a quote that nothing closes.", "Close it.", row=first - 1)
     except (pa.ArrowException, OSError, EOFError, zlib.error):
         raise _csv_fault(file, table, delimiter) from None
 
@@ -246,11 +251,40 @@ def _opened(file: Delivered) -> Iterator[Any]:
             yield plain
 
 
+class _Watched:
+    """A file whose last bytes are remembered: Arrow takes a value that is never closed for a whole one."""
+
+    def __init__(self, opened: Any) -> None:
+        self._opened = opened
+        self._before = b""
+        self._last = b""
+
+    closed = False
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        chunk = bytes(self._opened.read(size))
+        if chunk:
+            self._before, self._last = self._last, chunk
+        return chunk
+
+    def ends_within_quotes(self, last: pa.RecordBatch, delimiter: str) -> bool:
+        """Whether the file's last value, which ``last`` ends with, is still open at the end of the file."""
+        value = last.column(last.num_columns - 1)[-1].as_py()
+        if not isinstance(value, str):
+            return False
+        open_value = b'"' + value.encode().replace(b'"', b'""')
+        return (self._before + self._last).endswith((delimiter.encode() + open_value, b"\n" + open_value))
+
+
 def _header(file: Delivered, delimiter: str, table: Table) -> list[str]:
     """The names in the header line."""
     with _readable(file, "gzip"), _opened(file) as source:
         head = source.read(_BLOCK)
-    line = bytes(head).removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].removesuffix(b"\r")
+    line, _, rest = bytes(head).removeprefix(b"\xef\xbb\xbf").partition(b"\n")
+    line = line.removesuffix(b"\r")
+    if not rest.strip() and len(head) < _BLOCK:
+        raise file.fault("the file has no rows.", "Deliver one that has.")
     try:
         names = pacsv.read_csv(
             pa.BufferReader(line + b"\n"),
