@@ -198,6 +198,12 @@ def test_order_by_what_is_selected_becomes_a_position() -> None:
     assert not isinstance(body.order_by[3].by, int)
 
 
+def test_nothing_is_sorted_by_a_constant() -> None:
+    body = resolve(parse("SELECT x, y FROM s.b ORDER BY 1 + 1, -1, 'a', x"), CATALOG).body
+    assert isinstance(body, bound.Select)
+    assert body.order_by == (bound.Order(1),)
+
+
 def test_expand_binds_an_expression_over_a_table() -> None:
     value = expand(OLD, "t7", "mag_g + 0.5")
     assert isinstance(value, bound.Arithmetic)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from archive.adql import bound, geometry, motion, shapes, units
-from archive.adql.functions import Function, Group, Kind, Signature
+from archive.adql.functions import Function, Group, Kind, Rule, Signature
 from archive.adql.maths import add, arithmetic, computed, described, times
 from archive.adql.scope import Session
 from archive.adql.types import (
@@ -142,6 +142,27 @@ def _mod(given: Values) -> Value:
     if isinstance(made, bound.Arithmetic):
         return bound.Apply("mod", (made.left, made.right), plain(made.column.datatype, given[0].column.unit))
     return made
+
+
+def _round(given: Values) -> Value:
+    return _rounded("round", given)
+
+
+def _truncate(given: Values) -> Value:
+    return _rounded("truncate", given)
+
+
+def _rounded(key: str, given: Values) -> Value:
+    """The number of decimals is an INT; literals beyond what a DOUBLE has mean the same as the most it has."""
+    if len(given) == 2:
+        decimals = given[1]
+        if isinstance(decimals, bound.Constant) and isinstance(decimals.value, int):
+            decimals = bound.Constant(max(-_MOST_DECIMALS, min(_MOST_DECIMALS, decimals.value)), INT)
+        given = (given[0], as_number(decimals, Datatype.INT))
+    return bound.Apply(key, given, described(Rule.SAME, Datatype.DOUBLE, given))
+
+
+_MOST_DECIMALS = 400
 
 
 def _pi(given: Values) -> Value:
@@ -276,6 +297,8 @@ def _normal_random(given: Values) -> Value:
 _MAKERS: dict[str, Callable[[Values], Value]] = {
     "abs": _abs,
     "mod": _mod,
+    "round": _round,
+    "truncate": _truncate,
     "pi": _pi,
     "rand": _rand,
     "lower": _lower,
@@ -299,6 +322,8 @@ def apply_aggregate(entry: Function, arguments: Values, session: Session) -> Val
     signature = _signature(entry, arguments)
     given = tuple(_argument(entry, signature, index, argument) for index, argument in enumerate(arguments))
     if entry.key == "ivo_string_agg":
+        if not isinstance(given[1], bound.Constant):
+            raise _bad(1, "ivo_string_agg takes the delimiter as a literal.")
         column = plain(given[0].column.datatype, None, given[0].column.ucd, "*")
     else:
         bins = given[3]

@@ -83,20 +83,20 @@ class _Selecting:
         self._outputs()
         group_by = tuple(self._group(expression) for expression in node.group_by)
         having = None if node.having is None else condition(node.having, block)
-        order_by = tuple(self._order(order) for order in node.order_by)
+        ordered = [(made, order.at) for order in node.order_by if (made := self._order(order)) is not None]
         select = bound.Select(
             tuple([bound.Output(f"c{i}", one) for i, one in enumerate(self.values, 1)]),
             block.relation.source if block.relation else None,
             where,
             group_by,
             having,
-            order_by,
+            tuple([made for made, _ in ordered]),
             node.distinct,
             node.top,
             node.offset,
         )
         if group_by or node.having is not None or block.aggregated:
-            self._check_groups(select)
+            self._check_groups(select, ordered)
         return Named(select, tuple(self.columns))
 
     def _without_aggregates(self, clause: str, node: tree.Condition) -> bound.Condition:
@@ -143,17 +143,19 @@ class _Selecting:
         return [(column.name, items[0].field(name, column)) for name, column in items[0].columns()]
 
     def _group(self, expression: tree.Expression) -> bound.Value:
-        if isinstance(expression, tree.Number):
-            raise self.session.fault(
-                expression.at, "GROUP BY takes columns and expressions, not positions.", "Write the column's name."
-            )
         self.block.forbidden = "GROUP BY"
         try:
             made = self._grouped(expression)
         finally:
             self.block.forbidden = None
+        if isinstance(made, bound.Constant):
+            raise self.session.fault(
+                expression.at,
+                "GROUP BY takes columns and expressions of them, not positions or constants.",
+                "Write the column's name.",
+            )
         kind = family(made.column)
-        if not (kind.is_ordered or kind in (Family.TRUTH, Family.NULL)):
+        if not (kind.is_ordered or kind is Family.TRUTH):
             raise self.session.fault(expression.at, f"{called(made)} is {kind.value}: rows cannot be grouped by it.")
         return made
 
@@ -184,7 +186,8 @@ class _Selecting:
             raise self.session.fault(expression.at, f"{name} is ambiguous: several outputs have this name.")
         return found[0] if found else None
 
-    def _order(self, order: tree.Order) -> bound.Order:
+    def _order(self, order: tree.Order) -> bound.Order | None:
+        """What to sort by; None for a constant, by which nothing is sorted."""
         expression = order.expression
         position = _position(order, len(self.values), self.session) or self._alias(expression)
         if position is None:
@@ -195,22 +198,24 @@ class _Selecting:
         _check_sortable(made, expression.at, self.session)
         if position is not None:
             return bound.Order(position, order.descending)
+        if isinstance(made, bound.Constant):
+            return None
         if self.node.distinct:
             raise self.session.fault(
                 expression.at, "with DISTINCT, ORDER BY can use only what is selected.", "Add it to the select list."
             )
         return bound.Order(made, order.descending)
 
-    def _check_groups(self, select: bound.Select) -> None:
+    def _check_groups(self, select: bound.Select, ordered: Sequence[tuple[bound.Order, int]]) -> None:
         local = frozenset(item.alias for item in self.block.relation.visible) if self.block.relation else frozenset()
         grouped = frozenset(select.group_by)
         for one, at in zip(self.values, self.places, strict=True):
             check_grouped(one, grouped, local, self.session, at)
         if select.having is not None and self.node.having is not None:
             check_grouped(select.having, grouped, local, self.session, self.node.having.at)
-        for order, node in zip(select.order_by, self.node.order_by, strict=True):
+        for order, at in ordered:
             if not isinstance(order.by, int):
-                check_grouped(order.by, grouped, local, self.session, node.at)
+                check_grouped(order.by, grouped, local, self.session, at)
 
 
 def _position(order: tree.Order, count: int, session: Session) -> int | None:
