@@ -10,6 +10,7 @@ A release is described by ``<name>.yaml`` in the Felis key set (``felis``) and b
       star:
         position: [ra, dec]            # where a row is on the sky, ICRS degrees
         ids: {star_id: release}        # release, exposure or external
+    versions: []           # how later versions of the schema show the same rows (see ``versions``)
 
 An ID of scope ``release`` is a 64-bit number whose bits from ``ID_SHIFT`` upwards are the release's block, so that
 no two releases ever hand out the same ID (DMS-DBB-REQ-0031); an ``exposure`` ID is the same in every release; an
@@ -19,6 +20,7 @@ no two releases ever hand out the same ID (DMS-DBB-REQ-0031); an ``exposure`` ID
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -31,6 +33,7 @@ from archive.documents import Block, Problem, Problems, near, read
 from archive.faults import NotFound, UsageFault
 from archive.felis import Fetch, read_schema
 from archive.tables import Position, Schema, Table
+from archive.versions import Version, read_versions
 
 ID_SHIFT = 56
 """Bits of an ID below its release's block: 2**56 IDs for each of 127 blocks, all positive 64-bit numbers."""
@@ -61,6 +64,7 @@ class Release:
     id_block: int | None = None
     groups: tuple[Group, ...] = ()
     checks: tuple[Check, ...] = ()
+    versions: tuple[Version, ...] = ()
     documents: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -250,8 +254,11 @@ def _with_facts(described: Described, version: str, facts: Block) -> Release:
         facts.wrong(None, "IDs of scope 'release' need a block of their own.", "Add 'id_block: <number>'.")
     for entry in entries.values():
         entry.close()
+    if re.search(r"_v\d+\Z", schema.name):
+        facts.wrong("schema", f"'{schema.name}' is named like a pinned version.", "Choose another name.")
+    versions = read_versions(replace(schema, tables=tables), facts)
     facts.close()
-    return Release(replace(schema, tables=tables), kind, version, block, described.groups, described.checks)
+    return Release(replace(schema, tables=tables), kind, version, block, described.groups, described.checks, versions)
 
 
 _MOST_BLOCKS = 127
@@ -341,6 +348,8 @@ def _check_id_scopes(table: Table, scopes: Mapping[str, str], kind: Kind, where:
 def breaking_changes(old: Release, new: Release) -> tuple[str, ...]:
     """What keeps ``new`` from describing rows that were loaded under ``old``; words may change, facts may not."""
     changes = [] if old.id_block == new.id_block else ["the ID block differs"]
+    if new.versions[: len(old.versions)] != old.versions:
+        changes.append("an earlier schema version is gone or changed")
     for table in old.schema.tables:
         successor = new.schema.table(table.name)
         if successor is None:

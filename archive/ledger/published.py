@@ -9,7 +9,9 @@ from sqlalchemy import Connection, select
 
 from archive.ledger import descriptions, schema
 from archive.ledger.editions import as_edition, current_revision
+from archive.releases import Release
 from archive.tables import Catalog, Edition, Schema, Table
+from archive.versions import Version, unfold
 
 Key = tuple[str, str]
 
@@ -35,8 +37,20 @@ def read_published(transaction: Connection) -> Published:
     ).all()
     editions = {(row.schema, row.table): as_edition(row) for row in rows}
     described = {row.schema: descriptions.by_id(transaction, row.shown_as) for row in rows}
-    schemas = [_shown(registered.release.schema, editions) for registered in described.values()]
+    schemas = [
+        version
+        for registered in described.values()
+        for version in unfold(_shown(registered.release.schema, editions), _versions(registered.release, editions))
+    ]
     return Published(current_revision(transaction), Catalog(schemas), editions)
+
+
+def _versions(release: Release, editions: Mapping[Key, Edition]) -> tuple[Version, ...]:
+    """The schema versions of a release, with the changes of tables that have rows in place."""
+    return tuple(
+        Version(version.number, tuple(each for each in version.changes if (release.name, each.table) in editions))
+        for version in release.versions
+    )
 
 
 def _shown(schema: Schema, editions: Mapping[Key, Edition]) -> Schema:
