@@ -20,6 +20,7 @@ FLOORS: dict[str, float] = {
     "vocabularies": 0,
     "felis": 0.2,
     "descriptions": 0.25,
+    "versions": 0.25,
     "releases": 0.3,
     "config": 0.4,
     # 1 languages
