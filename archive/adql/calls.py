@@ -30,6 +30,7 @@ from archive.adql.types import (
     called,
     cast_hint,
     common_number,
+    conversion,
     family,
     is_null,
     plain,
@@ -102,7 +103,7 @@ def _argument(entry: Function, signature: Signature, index: int, argument: Value
         raise _bad(
             index,
             f"{called(argument)} is {own.value}; {entry.name} takes {_A[kind]} as {signature.parameter(index).name}.",
-            cast_hint(own, _FAMILIES[kind][0]) or f"Write {signature.form}.",
+            conversion(own, _FAMILIES[kind][0]) or f"Write {signature.form}.",
         )
     if kind is Kind.INTEGER and not argument.column.datatype.is_integer:
         raise _bad(
@@ -207,13 +208,14 @@ def common_column(given: Sequence[Value]) -> Column:
     known = [argument.column for argument in given if family(argument.column) is not Family.NULL]
     if not known:
         return TEXT
-    first = next((column for column in known if family(column) is not Family.TEXT), known[0])
+    model = next((one for one in given if family(one.column) not in (Family.TEXT, Family.NULL)), None)
+    first = known[0] if model is None else model.column
     own, datatype = family(first), first.datatype
     for argument in given:
         other = family(argument.column)
         if other is not own and adapted(argument, own) is None:
             raise Refused(
-                f"{called(argument)} is {other.value} where {own.value} is needed as in {called(given[0])}.",
+                f"{called(argument)} is {other.value} where {own.value} is needed as in {called(model or argument)}.",
                 cast_hint(own, other),
             )
         if own is Family.NUMBER and other is own:

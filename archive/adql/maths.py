@@ -24,7 +24,7 @@ from archive.adql.types import (
     as_number,
     as_operand,
     called,
-    cast_hint,
+    conversion,
     family,
     is_null,
     plain,
@@ -79,7 +79,7 @@ def _number(operator: str, value: Value) -> Value:
         return value
     if own is Family.NULL:
         return bound.Constant(None, ANY_DOUBLE)
-    hint = "Join texts with ||." if own is Family.TEXT and operator == "+" else cast_hint(own, Family.NUMBER)
+    hint = "Join texts with ||." if own is Family.TEXT and operator == "+" else conversion(own, Family.NUMBER)
     raise Refused(f"{called(value)} is {own.value}; {operator} takes numbers.", hint)
 
 

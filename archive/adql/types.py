@@ -288,6 +288,15 @@ def cast_hint(one: Family, other: Family) -> str:
     return ""
 
 
+def conversion(own: Family, wanted: Family) -> str:
+    """How a value of one family becomes one of another, or nothing."""
+    if own is Family.TIME and wanted is Family.NUMBER:
+        return "Convert it: ivo_to_mjd(...) or ivo_to_jd(...)."
+    if {own, wanted} == {Family.TEXT, Family.NUMBER}:
+        return f"Convert it: CAST(... AS {'VARCHAR' if wanted is Family.TEXT else 'DOUBLE PRECISION'})."
+    return ""
+
+
 def called(value: bound.Value) -> str:
     """What people call ``value`` in a message."""
     match value:
