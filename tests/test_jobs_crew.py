@@ -16,6 +16,8 @@ import pytest
 from archive.jobs import Client, Draft, Job, Jobs, Keeper, Lane, Parameter, Phase
 from tests.crews import store
 
+pytestmark = pytest.mark.service
+
 ROOT = Path(__file__).parent.parent
 NOBODY = Client(None, "192.0.2.1")
 
@@ -188,6 +190,20 @@ def test_after_a_power_cut_no_job_executes_and_none_runs_twice(yard: Yard) -> No
     assert yard.ended(job).phase is Phase.ERROR
     until(lambda: yard.files(job) == [])
     assert (yard.beginnings(job), yard.beginnings(waiting)) == (1, 1)
+
+
+def test_a_runner_that_was_given_up_for_lost_has_no_say_any_more(yard: Yard) -> None:
+    yard.hire(short=1)
+    job = yard.send("sleep", SECONDS=0.2)
+    runner = yard.begun(job)
+    os.kill(runner, signal.SIGSTOP)
+    try:
+        assert yard.ended(job).phase is Phase.ERROR
+    finally:
+        os.kill(runner, signal.SIGCONT)
+    assert yard.ended(yard.send("answer")).phase is Phase.COMPLETED
+    given_up = yard.jobs.get(job)
+    assert (given_up.phase, given_up.products, yard.files(job)) == (Phase.ERROR, (), [])
 
 
 def test_runners_end_with_their_crew(yard: Yard) -> None:

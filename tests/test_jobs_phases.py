@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import itertools
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from archive.faults import NotFound, TransientFault, UsageFault
-from archive.jobs import MOVES, Client, Draft, Failure, Jobs, Lane, Parameter, Phase, Product, Terms
+from archive.jobs import MOVES, Client, Draft, Failure, Jobs, Lane, Parameter, Phase, Product, Terms, tables
+from tests.postgres import postgres
 
 NOBODY = Client(None, "192.0.2.1")
 SOMEBODY = Client("ada", "192.0.2.1")
@@ -39,9 +42,28 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    with postgres() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without jobs."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/jobs.sqlite"
+        return
+    served: str = request.getfixturevalue("server")
+    yield served
+    engine = sa.create_engine(served)
+    tables.metadata.drop_all(engine)
+    engine.dispose()
+
+
 @pytest.fixture
-def jobs(tmp_path: Path, clock: Clock) -> Iterator[Jobs]:
-    store = Jobs(f"sqlite:///{tmp_path}/jobs.sqlite", tmp_path / "jobs", clock=clock)
+def jobs(url: str, tmp_path: Path, clock: Clock) -> Iterator[Jobs]:
+    store = Jobs(url, tmp_path / "jobs", clock=clock)
     yield store
     store.close()
 
@@ -104,9 +126,9 @@ def test_no_history_leaves_an_ended_job_or_begins_one_twice(jobs: Jobs, targets:
     jobs.delete(job)
 
 
-def test_a_job_is_taken_by_one_runner_only(tmp_path: Path) -> None:
+def test_a_job_is_taken_by_one_runner_only(url: str, tmp_path: Path) -> None:
     def store() -> Jobs:
-        return Jobs(f"sqlite:///{tmp_path}/jobs.sqlite", tmp_path / "jobs")
+        return Jobs(url, tmp_path / "jobs")
 
     first = store()
     created = [first.create(draft()).id for _ in range(40)]
@@ -246,9 +268,9 @@ def test_lanes_are_apart_and_a_lane_can_be_full(jobs: Jobs) -> None:
     assert jobs.claim(RUNNER, Lane.LONG, most=3) is not None
 
 
-def test_shares_are_kept(tmp_path: Path) -> None:
+def test_shares_are_kept(url: str, tmp_path: Path) -> None:
     terms = Terms(active=1, kept=3, stored=100)
-    jobs = Jobs(f"sqlite:///{tmp_path}/jobs.sqlite", tmp_path / "jobs", terms)
+    jobs = Jobs(url, tmp_path / "jobs", terms)
     first, second = (jobs.create(draft()).id for _ in range(2))
     jobs.run(first)
     with pytest.raises(TransientFault, match="1 jobs under way; 1 are allowed") as caught:
@@ -280,3 +302,13 @@ def test_folders_without_a_job_are_found(jobs: Jobs) -> None:
     jobs.folders.write("forgotten", "result", [b"x"])
     assert jobs.folders.strays(jobs.known, age=-1) == ["forgotten"]
     assert jobs.folders.of(job).is_dir()
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(jobs: Jobs) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"as much as fits"
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(TransientFault, match="no space left for results"):
+        jobs.folders.write("a", "result.csv", chunks())
+    assert list(jobs.folders.of("a").iterdir()) == []

@@ -25,7 +25,7 @@ from archive.results.result import Result
 _log = logging.getLogger(__name__)
 
 DEAF = os.EX_TEMPFAIL  # how a process ends whose task does not stop: inside a database that has not yielded a row, say
-_PATIENCE = 0.6  # seconds that a stopped task has to return before its process ends
+_PATIENCE = 0.25  # seconds that a stopped task has to return before its process ends
 
 
 class Stop(enum.Enum):
