@@ -63,7 +63,6 @@ def test_names_are_unambiguous() -> None:
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
-@pytest.mark.requirement("DMS-DBB-REQ-0078")
 def test_every_advertised_name_works(form: Format) -> None:
     for name in form.names:
         assert find(name).write is form.write

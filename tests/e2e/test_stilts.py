@@ -51,7 +51,6 @@ def test_tapquery_shows_the_message_for_a_misspelt_column(stilts: Callable, site
     assert re.search(r"vt_mga.*vt_mag\b", done.stderr, re.DOTALL), done.stderr
 
 
-@pytest.mark.requirement("DMS-DBB-REQ-0038")
 def test_taplint_finds_no_error(stilts: Callable, site: Site) -> None:
     done = stilts("taplint", f"tapurl={site.tap}", f"stages={' '.join(STAGES)}", "maxrepeat=20")
     totals = re.search(r"^Totals: Errors: (\d+); Warnings: (\d+);.*Failures: (\d+)$", done.stdout, re.MULTILINE)
