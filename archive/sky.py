@@ -31,6 +31,9 @@ WHOLE_SKY = ((0, CELLS),)
 
 Ranges = tuple[tuple[int, int], ...]
 
+TOLERANCE = 1e-12
+"""Degrees (4 nanoarcseconds): what lies this close to a boundary counts as on it, far above rounding."""
+
 _MOST_RANGES = 16
 _MOST_CELLS = 64
 _MOC_WORD = re.compile(r"(?P<order>[0-9]{1,2})/|(?P<low>[0-9]{1,19})(?:-(?P<high>[0-9]{1,19}))?")
@@ -103,7 +106,7 @@ def cone_ranges(lon: float, lat: float, radius: float, most: int = _MOST_RANGES)
     cells, depths, _ = cone_search(
         Longitude(lon, u.deg), Latitude(lat, u.deg), u.Quantity(reach, u.deg), depth, depth_delta=2
     )
-    return _few(_ranges_of(cells, depths), most)
+    return few_ranges(_ranges_of(cells, depths), most)
 
 
 def polygon_ranges(vertices: Sequence[tuple[float, float]], most: int = _MOST_RANGES) -> Ranges:
@@ -123,7 +126,7 @@ def polygon_ranges(vertices: Sequence[tuple[float, float]], most: int = _MOST_RA
         depth += 1
         cells = np.repeat(cells, 4) * np.uint64(4) + np.tile(np.arange(4, dtype=np.uint64), len(cells))
         cells = cells[outline.may_touch(cells, depth)]
-    return _few(_ranges_of(cells, np.full(len(cells), depth)), most)
+    return few_ranges(_ranges_of(cells, np.full(len(cells), depth)), most)
 
 
 def moc_ranges(text: str) -> Ranges:
@@ -187,16 +190,16 @@ class Outline:
     """
 
     def __init__(self, vertices: Sequence[tuple[float, float]]) -> None:
-        lon = np.mod(np.array([vertex[0] for vertex in vertices], dtype=np.float64), 360.0)
-        lat = np.array([vertex[1] for vertex in vertices], dtype=np.float64)
-        self.points = _unit(lon, lat)
+        self.lon = np.mod(np.array([vertex[0] for vertex in vertices], dtype=np.float64), 360.0)
+        self.lat = np.array([vertex[1] for vertex in vertices], dtype=np.float64)
+        self.points = _unit(self.lon, self.lat)
+        self.steps = np.mod(np.roll(self.lon, -1) - self.lon + 180.0, 360.0) - 180.0  # eastwards along each edge
         self._next = np.roll(self.points, -1, axis=0)
-        step = np.mod(np.roll(lon, -1) - lon + 180.0, 360.0) - 180.0
-        half = np.tan(np.radians(lat + 90.0) / 2)  # cotangent of half the distance to the north pole
-        step_radians = np.radians(step)
-        slices = 2 * np.arctan2(np.sin(step_radians), half * np.roll(half, -1) + np.cos(step_radians))
+        half = np.tan(np.radians(self.lat + 90.0) / 2)  # cotangent of half the distance to the north pole
+        steps = np.radians(self.steps)
+        slices = 2 * np.arctan2(np.sin(steps), half * np.roll(half, -1) + np.cos(steps))
         swept = abs(float(slices.sum()))  # area of the side that the turns around the north pole describe
-        turns = round(abs(float(step.sum())) / 360.0)
+        turns = round(abs(float(self.steps.sum())) / 360.0)
         self.pole_inside = (turns % 2 == 1) == (swept <= 2 * math.pi)
         self.area = min(swept, 4 * math.pi - swept)
 
@@ -219,11 +222,9 @@ class Outline:
     def inside(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which unit vectors are inside; within rounding of the boundary the answer may be either."""
         side = self._sides(points)
-        lon = np.arctan2(points[:, 1], points[:, 0])
-        start = np.arctan2(self.points[:, 1], self.points[:, 0])
-        stop = np.roll(start, -1)
-        east = np.mod(stop - start, 2 * math.pi) < math.pi
-        west_end, east_end = np.where(east, start, stop), np.where(east, stop, start)
+        lon = np.degrees(np.arctan2(points[:, 1], points[:, 0])) % 360.0
+        east, nexts = self.steps >= 0, np.roll(self.lon, -1)
+        west_end, east_end = np.where(east, self.lon, nexts), np.where(east, nexts, self.lon)
         at = lon[:, np.newaxis]
         over = np.where(west_end <= east_end, (at >= west_end) & (at < east_end), (at >= west_end) | (at < east_end))
         crossed = (over & (np.where(east, side, -side) < 0)).sum(axis=1)
@@ -274,8 +275,8 @@ def _ranges_of(cells: Iterable[int], depths: Iterable[int]) -> list[tuple[int, i
     return sorted(shifted)
 
 
-def _few(ranges: list[tuple[int, int]], most: int) -> Ranges:
-    """Join ranges over the smallest gaps until at most ``most`` are left."""
+def few_ranges(ranges: Iterable[tuple[int, int]], most: int = _MOST_RANGES) -> Ranges:
+    """Sorted ranges joined over the smallest gaps until at most ``most`` are left."""
     joined = _joined(ranges)
     if len(joined) <= most:
         return tuple(joined)
@@ -295,3 +296,17 @@ def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             joined.append((low, high))
     return joined
+
+
+def cells_of(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, list[int]]]:
+    """The largest cells that make up ``ranges``, as (shift, cells): a cell of order 29 is among them if its
+    number shifted right by ``shift`` is listed there.
+    """
+    found: dict[int, list[int]] = {}
+    for low, high in ranges:
+        while low < high:
+            order_bits = min((low & -low).bit_length() - 1 if low else 2 * ORDER, (high - low).bit_length() - 1)
+            shift = min(order_bits - order_bits % 2, 2 * ORDER)
+            found.setdefault(shift, []).append(low >> shift)
+            low += 1 << shift
+    return sorted(found.items(), reverse=True)

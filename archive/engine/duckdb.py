@@ -131,8 +131,7 @@ class DuckDB(Engine):
                 "autoload_known_extensions": False,
             },
         )
-        for macro in MACROS:
-            root.execute(macro)
+        root.execute(MACROS)
         root.execute("SET GLOBAL error_on_division_by_zero = false")
         root.execute("SET GLOBAL allowed_directories = [$1]", [str(self._folder)])
         root.execute("SET GLOBAL enable_external_access = false")

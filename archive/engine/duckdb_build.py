@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from archive.columns import Column, Datatype
 from archive.engine.duckdb_dialect import type_name
-from archive.engine.select import HEALPIX
+from archive.engine.sphere import HEALPIX
 from archive.tables import Edition, Table
 
 

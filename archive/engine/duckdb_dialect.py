@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ from sqlalchemy.sql.compiler import IdentifierPreparer, SQLCompiler
 
 from archive.columns import Column, Datatype
 from archive.engine import elements as el
-from archive.engine.sphere import TOLERANCE
+from archive.engine.duckdb_macros import outline_rows
+from archive.sky import TOLERANCE, Circle, cells_of
 
 _SCALARS: Mapping[Datatype, str] = {
     Datatype.BOOLEAN: "BOOLEAN",
@@ -75,35 +77,32 @@ def finite(text: str) -> str:
 
 _FINITE = ("exp", "log10", "sqrt", "acos", "asin", "cos", "cot", "sin", "tan")
 
-FUNCTIONS: Mapping[str, str] = {
-    "abs": "abs({0})",
+_CALLS: Mapping[str, str] = {
     "ceiling": "ceil({0})",
-    "degrees": "degrees({0})",
-    "floor": "floor({0})",
-    "radians": "radians({0})",
     "rand": "random()",
-    "round": "round({0})",
     "truncate": "trunc({0})",
-    "atan": "atan({0})",
-    "atan2": "atan2({0}, {1})",
-    "lower": "lower({0})",
-    "upper": "upper({0})",
     "coord1": "({0})[1]",
     "coord2": "({0})[2]",
     "radius": "({0})[3]",
-    "count": "count({0})",
-    "sum": "sum({0})",
-    "avg": "avg({0})",
-    "min": "min({0})",
-    "max": "max({0})",
+    "area": "polygon_area({0})",
+    "centroid": "polygon_centroid({0})",
+    "rotate": "rotate({0}, [{1}, {2}, {3}, {4}, {5}, {6}, {7}, {8}, {9}])",
+    "point_in_outline": "point_in_outline({0}, {1}, {2}.edges, {2}.pole)",
+    "ivo_healpix_index": "healpix_index({0}, {1}, {2})",
+    "ivo_healpix_center": "healpix_center({0}, {1})",
+    "ivo_to_mjd": "(epoch_us({0}) / 8.64e10 + 40587)",
+    "ivo_hasword": "has_words({0}, {1})",
+    "ivo_hashlist_has": "hash_listed({0}, {1})",
+    "ivo_hms_to_degrees": "hms({0})",
+    "ivo_dms_to_degrees": "dms({0})",
+    "ivo_string_agg": "string_agg({0}, {1} ORDER BY {0})",
+    "ivo_histogram": "counts(histogram(bin_of({0}, {1}, {2}, {3})), {3})",
 }
-"""Renderings by key; arguments are closed terms. Keys with code of their own are in ``invoke``."""
+"""Keys whose call differs from their name; the rest are functions or macros of the same name."""
 
 
 def invoke(function: str, texts: Sequence[str], unique: bool) -> str:
     """A call of ``function`` with arguments that are closed terms; ``unique`` for an aggregate over DISTINCT values."""
-    if function in _FINITE:
-        return finite(f"{function}({texts[0]})")
     match function:
         case "log":
             return finite(f"ln({texts[0]})")
@@ -111,19 +110,16 @@ def invoke(function: str, texts: Sequence[str], unique: bool) -> str:
             return finite(f"power({texts[0]}, {texts[1]})")
         case "round" | "truncate" if len(texts) == 2:
             return finite(f"{'trunc' if function == 'truncate' else 'round'}({texts[0]}, {texts[1]})")
-        case "within":
-            return f"near({', '.join(texts[:4])}, {texts[4]} + {TOLERANCE!r})"
-        case "closer":
-            return f"(separation({', '.join(texts[:4])}) < {texts[4]} - {TOLERANCE!r})"
-        case "coalesce":
-            return f"coalesce({', '.join(texts)})"
         case "count" if not texts:
             return "count(*)"
+        case "polygon":
+            return f"polygon([{', '.join(texts)}])"
+        case _ if function in _FINITE:
+            return finite(f"{function}({texts[0]})")
     if unique:
         texts = (f"DISTINCT {texts[0]}", *texts[1:])
-    if function in FUNCTIONS:
-        return FUNCTIONS[function].format(*texts)
-    return f"{function}({', '.join(texts)})"
+    call = _CALLS.get(function)
+    return f"{function}({', '.join(texts)})" if call is None else call.format(*texts)
 
 
 @compiles(el.Invoke, "duckdb")
@@ -170,3 +166,45 @@ def _matches(element: el.Matches, compiler: SQLCompiler, **kw: Any) -> str:
 @compiles(el.Exploded, "duckdb")
 def _exploded(element: el.Exploded, compiler: SQLCompiler, **kw: Any) -> str:
     return f"unnest({el.written(compiler, element.term, **kw)})"
+
+
+@compiles(el.Cone, "duckdb")
+def _cone(element: el.Cone, compiler: SQLCompiler, **kw: Any) -> str:
+    lon, lat = el.written(compiler, element.lon, **kw), el.written(compiler, element.lat, **kw)
+    return cone_test(lon, lat, element.circle, element.inclusive)
+
+
+def cone_test(lon: str, lat: str, circle: Circle, inclusive: bool) -> str:
+    """Whether a position is in a constant circle, by half the versine: all that can be is computed beforehand.
+
+    Beyond 90 degrees the test is whether the position is outside the circle around the antipode: so both are
+    exact to rounding for radii near 0 and near 180.
+    """
+    reach = circle.radius + (TOLERANCE if inclusive else -TOLERANCE)
+    half, flat = real(math.pi / 360), real(math.cos(math.radians(circle.lat)))
+    if reach <= 90:
+        along, across, sign = "-", "sin", "<=" if inclusive else "<"
+        bound = math.sin(math.radians(reach) / 2) ** 2 if reach >= 0 else -1.0
+    else:
+        along, across, sign = "+", "cos", ">=" if inclusive else ">"
+        bound = math.sin(math.radians(180 - reach) / 2) ** 2 if reach < 180 else -1.0
+    return (
+        f"(pow(sin(({lat} {along} {real(circle.lat)}) * {half}), 2) + cos(radians({lat})) * {flat}"
+        f" * pow({across}(({lon} - {real(circle.lon)}) * {half}), 2) {sign} {real(bound)})"
+    )
+
+
+@compiles(el.Inside, "duckdb")
+def _inside(element: el.Inside, compiler: SQLCompiler, **kw: Any) -> str:
+    lon, lat = el.written(compiler, element.lon, **kw), el.written(compiler, element.lat, **kw)
+    edges = el.written(compiler, el.parameter(outline_rows(element.outline)), **kw)
+    return f"point_in_outline({lon}, {lat}, CAST({edges} AS DOUBLE[][]), {int(element.outline.pole_inside)})"
+
+
+@compiles(el.InCells, "duckdb")
+def _in_cells(element: el.InCells, compiler: SQLCompiler, **kw: Any) -> str:
+    term, tests = el.written(compiler, element.term, **kw), []
+    for shift, cells in cells_of(element.ranges):
+        listed = el.written(compiler, el.parameter(cells), **kw)
+        tests.append(f"(({term} >> {shift}) IN (SELECT unnest(CAST({listed} AS BIGINT[]))))")
+    return f"({' OR '.join(tests)})"

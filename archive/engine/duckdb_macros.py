@@ -1,28 +1,32 @@
-"""Spherical geometry as DuckDB macros: they expand in place, so the optimizer sees through them.
-
-Angles are degrees, points DOUBLE[2], circles DOUBLE[3], polygons flat lists of longitudes and latitudes.
-"""
+"""DuckDB's macros (``duckdb.sql``) and what they take from Python."""
 
 from __future__ import annotations
 
-# Half-angle form on both sides: exact to rounding for tiny separations and for antipodes alike.
-_SEPARATION = """
-CREATE MACRO separation(lon1, lat1, lon2, lat2) AS degrees(2 * atan2(
-    sqrt(pow(sin(radians(lat2 - lat1) / 2), 2)
-        + cos(radians(lat1)) * cos(radians(lat2)) * pow(sin(radians(lon2 - lon1) / 2), 2)),
-    sqrt(pow(sin(radians(lat1 + lat2) / 2), 2)
-        + cos(radians(lat1)) * cos(radians(lat2)) * pow(cos(radians(lon2 - lon1) / 2), 2))))
-"""
+from importlib.resources import files
 
-# The first test is implied by the second; it is cheap and lets the database use statistics and sorted joins.
-_NEAR = """
-CREATE MACRO near(lon1, lat1, lon2, lat2, reach) AS
-    lat1 BETWEEN lat2 - reach AND lat2 + reach AND separation(lon1, lat1, lon2, lat2) <= reach
-"""
+import numpy as np
 
-_VALUES = (
-    "CREATE MACRO point(lon, lat) AS CASE WHEN lon + lat IS NOT NULL THEN array_value(lon, lat) END",
-    "CREATE MACRO circle(lon, lat, r) AS CASE WHEN lon + lat + r IS NOT NULL THEN array_value(lon, lat, r) END",
-)
+from archive.sky import Outline
 
-MACROS = (_SEPARATION, _NEAR, *_VALUES)
+MACROS = files("archive.engine").joinpath("duckdb.sql").read_text(encoding="utf-8")
+
+
+def outline_rows(outline: Outline) -> list[list[float]]:
+    """The edges of a constant polygon as ``outline`` (above) would make them, for a parameter of type DOUBLE[][]."""
+    starts, ends = outline.points, np.roll(outline.points, -1, axis=0)
+    chords = ends - starts
+    normals = np.cross(starts, chords)
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    normals = np.divide(normals, lengths, out=np.zeros_like(normals), where=lengths > 0)
+    eastwards = outline.steps >= 0
+    nexts = np.roll(outline.lon, -1)
+    columns = (
+        np.where(eastwards, outline.lon, nexts),
+        np.where(eastwards, nexts, outline.lon),
+        *starts.T,
+        *ends.T,
+        *normals.T,
+        np.linalg.norm(chords, axis=1),
+        np.where(eastwards, 1.0, -1.0),
+    )
+    return [[float(number) for number in row] for row in np.stack(columns, axis=1)]

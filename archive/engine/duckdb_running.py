@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import duckdb
@@ -90,7 +91,8 @@ class Running:
         if self._reason is None:
             self._reason = TransientFault("The query was stopped.")
         self._closed.set()
-        self._cursor.interrupt()
+        with suppress(duckdb.ConnectionException):  # it has ended and its cursor is closed already
+            self._cursor.interrupt()
         if self._using.acquire(blocking=False):  # else whoever is inside frees the cursor on the way out
             try:
                 self._cursor.close()

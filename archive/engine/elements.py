@@ -13,14 +13,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ColumnElement
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.expression import ClauseElement
+from sqlalchemy.sql.expression import BindParameter, ClauseElement, TextClause
 from sqlalchemy.types import NULLTYPE
 
 from archive.columns import Column
-from archive.sky import Ranges
+from archive.sky import Circle, Outline, Ranges
 
 
 class Term(ColumnElement[Any]):
@@ -156,6 +157,33 @@ class Ordering(Term):
         self.descending = descending
 
 
+class Cone(Term):
+    """True where a position lies in a constant circle: on its rim too if ``inclusive``."""
+
+    def __init__(self, lon: ClauseElement, lat: ClauseElement, circle: Circle, inclusive: bool) -> None:
+        self.lon = lon
+        self.lat = lat
+        self.circle = circle
+        self.inclusive = inclusive
+
+
+class Inside(Term):
+    """True where a position lies inside a constant polygon or on its boundary."""
+
+    def __init__(self, lon: ClauseElement, lat: ClauseElement, outline: Outline) -> None:
+        self.lon = lon
+        self.lat = lat
+        self.outline = outline
+
+
+class InCells(Term):
+    """``InRanges`` for any number of ranges, by looking cells up instead of comparing each range."""
+
+    def __init__(self, term: ClauseElement, ranges: Ranges) -> None:
+        self.term = term
+        self.ranges = ranges
+
+
 class Exploded(Term):
     """One row for each element of a list-valued term; stands in a select list only."""
 
@@ -163,11 +191,14 @@ class Exploded(Term):
         self.term = term
 
 
-class Everything(Term):
-    """All columns of the FROM item ``alias``."""
+def everything(alias: str) -> TextClause:
+    """All columns of the FROM item ``alias`` in a select list; as text, since SQLAlchemy would name an element."""
+    return sa.text(f'"{alias}".*')
 
-    def __init__(self, alias: str) -> None:
-        self.alias = alias
+
+def parameter(value: Any) -> BindParameter[Any]:
+    """A parameter of its own, holding anything the engine's client takes."""
+    return sa.bindparam(None, value, NULLTYPE, unique=True)
 
 
 def written(compiler: SQLCompiler, term: ClauseElement, **kw: Any) -> str:
@@ -185,11 +216,6 @@ def joined(compiler: SQLCompiler, terms: Iterable[ClauseElement], between: str, 
 @compiles(Ref)
 def _ref(element: Ref, compiler: SQLCompiler, **kw: Any) -> str:
     return f'"{element.alias}"."{element.name}"'
-
-
-@compiles(Everything)
-def _everything(element: Everything, compiler: SQLCompiler, **kw: Any) -> str:
-    return f'"{element.alias}".*'
 
 
 @compiles(Whole)

@@ -17,11 +17,10 @@ from sqlalchemy.sql.expression import CTE, ClauseElement, FromClause, SelectBase
 from archive.adql import bound
 from archive.adql.tree import JoinKind, SetKind
 from archive.columns import Column
+from archive.engine import crossmatch
 from archive.engine import elements as el
 from archive.engine.sphere import Sphere
 from archive.tables import Table
-
-HEALPIX = "_healpix_29"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +67,7 @@ class Writer:
         return self._set(body, targets, most)
 
     def _select(self, body: bound.Select, targets: Sequence[Column] | None, most: int | None) -> SelectBase:
+        body = crossmatch.planned(body, self._size, self._stored)
         source = None if body.source is None else self.source(body.source)
         columns = [
             self._output(output, None if targets is None else targets[at]) for at, output in enumerate(body.outputs)
@@ -113,22 +113,21 @@ class Writer:
 
     # --- FROM ---------------------------------------------------------------------------------
 
-    def source(self, source: bound.Source) -> FromClause:
+    def source(self, source: bound.Source | crossmatch.Celled | crossmatch.Marked) -> FromClause:
         if isinstance(source, bound.Join):
             return self._join(source)
-        if isinstance(source, bound.Stored):
-            place = self._locate(source.table)
-            self._places[source.alias] = (source.table, place)
-        made = self._leaf(source)
-        cells = self._sphere.cells_of(source.alias)
-        if cells:
-            made = sa.select(el.Everything(source.alias), *cells).select_from(made).subquery(source.alias)
-        return made
+        if isinstance(source, crossmatch.Celled):
+            return self._celled(source)
+        if isinstance(source, crossmatch.Marked):
+            return self._marked(source)
+        return self._leaf(source)
 
     def _leaf(self, source: bound.Stored | bound.Sub | bound.CommonSource) -> FromClause:
         match source:
-            case bound.Stored(alias):
-                return self._places[alias][1].source.alias(alias)
+            case bound.Stored(alias, table):
+                place = self._locate(table)
+                self._places[alias] = (table, place)
+                return place.source.alias(alias)
             case bound.Sub(alias, query):
                 return self.rows(query).subquery(alias)
             case bound.CommonSource(alias, name):
@@ -147,6 +146,97 @@ class Writer:
             full=join.kind is JoinKind.FULL,
         )
 
+    # --- joins by position --------------------------------------------------------------------
+
+    def _celled(self, celled: crossmatch.Celled) -> FromClause:
+        """A source with a row for each cell it reaches; a polygon's outline is made once for all its rows."""
+        leaf, height = self._with_height(celled.leaf, celled)
+        reach = [*self._reach(celled.around), height]
+        polygon = celled.around.polygon
+        if polygon is not None:
+            shape = [self.value(polygon)]
+            outline, cap = el.Invoke("outline", shape).label("o1"), el.Invoke("polygon_cap", shape).label("g1")
+            rows = sa.select(el.everything(celled.alias), outline, cap, height.label("h1")).correlate(None)
+            leaf = rows.select_from(leaf).subquery(celled.alias)
+            reach = [*self._parts(el.Ref(celled.alias, "g1")), el.Ref(celled.alias, "h1")]
+        cells = el.Exploded(el.Invoke("match_cells", reach)).label("k1")
+        made = sa.select(el.everything(celled.alias), cells).correlate(None).select_from(leaf)
+        if celled.thinner is not None:
+            made = made.where(self._may_match(celled, celled.thinner, reach))
+        return made.subquery(celled.alias)
+
+    def _may_match(self, celled: crossmatch.Celled, thinner: bound.Stored, reach: list[el.Term]) -> el.Term:
+        """True for rows in a cell that the other side of the join reaches."""
+        lon, lat, radius, height = reach
+        other = self._leaf(thinner)
+        around = [self.value(celled.lon), self.value(celled.lat), radius, height]
+        cells = sa.select(el.Exploded(el.Invoke("match_cells", around)).label("k1")).correlate(None)
+        return el.OneOf(el.Invoke("match_cell", (lon, lat, height)), [cells.select_from(other)])
+
+    def _reach(self, around: crossmatch.Surroundings) -> list[el.Term]:
+        if around.polygon is None:
+            return [self.value(part) for part in (around.lon, around.lat, around.radius) if part is not None]
+        return self._parts(el.Invoke("polygon_cap", [self.value(around.polygon)]))
+
+    def _parts(self, circle: el.Term) -> list[el.Term]:
+        return [el.Invoke(part, [circle]) for part in ("coord1", "coord2", "radius")]
+
+    def _marked(self, marked: crossmatch.Marked) -> FromClause:
+        """A source whose rows carry the cell of their position."""
+        leaf, height = self._with_height(marked.leaf, marked.celled)
+        position = [self.value(marked.celled.lon), self.value(marked.celled.lat)]
+        cell = el.Invoke("match_cell", [*position, height]).label("k2")
+        made = sa.select(el.everything(marked.alias), cell).correlate(None).select_from(leaf)
+        return made.subquery(marked.alias)
+
+    def _with_height(self, leaf: crossmatch.Leaf, celled: crossmatch.Celled) -> tuple[FromClause, el.Term]:
+        """A source and, for each of its rows, the height of zones: known, or made from the widest radius there is."""
+        known = crossmatch.height(celled.around)
+        if known is not None:
+            return self._leaf(leaf), el.Real(known)
+        reaching = self._leaf(celled.leaf)
+        widest = el.Invoke("match_height", [el.Invoke("max", [self._reach(celled.around)[2]])]).label("h1")
+        height = sa.select(widest).correlate(None).select_from(reaching).subquery("h1")
+        return sa.join(self._leaf(leaf), height, sa.true()), el.Ref("h1", "h1")
+
+    def _keyed(self, keyed: crossmatch.Keyed) -> el.Term:
+        celled, test = keyed.celled, keyed.test
+        lon, lat, known = self.value(celled.lon), self.value(celled.lat), crossmatch.height(celled.around)
+        cell: el.Term = el.Ref(crossmatch.other_side(celled), "k2")
+        if known is not None:
+            cell = el.Invoke("match_cell", (lon, lat, el.Real(known)))
+        same = el.Infix("=", (el.Ref(celled.alias, "k1"), cell))
+        if celled.around.polygon is None:
+            return el.Infix("AND", (same, self.condition(test)))
+        inside = el.Invoke("point_in_outline", (lon, lat, el.Ref(celled.alias, "o1")))
+        return el.Infix("AND", (same, inside))
+
+    def _size(self, leaf: crossmatch.Leaf) -> int:
+        """How many rows a source has, about; a subquery counts for as many as the largest table in it."""
+        if isinstance(leaf, bound.Stored):
+            return self._locate(leaf.table).rows
+        if isinstance(leaf, bound.Sub):
+            return self._most_rows(leaf.query)
+        return _UNKNOWN_ROWS
+
+    def _most_rows(self, body: bound.Rows) -> int:
+        if body.top is not None:
+            return body.top
+        if isinstance(body, bound.SetOperation):
+            return self._most_rows(body.left) + self._most_rows(body.right)
+        pending, most = [body.source], 1
+        while pending:
+            source = pending.pop()
+            if isinstance(source, bound.Join):
+                pending += [source.left, source.right]
+            elif source is not None:
+                most = max(most, self._size(source))
+        return most
+
+    def _stored(self, alias: str) -> bound.Stored | None:
+        found = self._places.get(alias)
+        return None if found is None else bound.Stored(alias, found[0])
+
     def place_of(self, alias: str) -> tuple[Table, Place] | None:
         """The stored table behind ``alias``, if it is one."""
         return self._places.get(alias)
@@ -164,7 +254,7 @@ class Writer:
                 return el.Prefix("-", self._typed(operand, column))
             case bound.Arithmetic():
                 return self._arithmetic(value)
-            case bound.Apply(function, arguments):
+            case bound.Apply():
                 return self._apply(value)
             case bound.Aggregate(function, arguments, distinct):
                 return el.Invoke(function, [self.value(argument) for argument in arguments], distinct)
@@ -205,6 +295,10 @@ class Writer:
         return el.As(term, column)
 
     def _apply(self, value: bound.Apply) -> el.Term:
+        if value.function == "ivo_healpix_index":
+            found = self._sphere.healpix_index(*value.arguments)
+            if found is not None:
+                return found
         if value.function == "mod":
             left, right = (self._typed(argument, value.column) for argument in value.arguments)
             return el.Quotient("%", left, right, value.column.datatype.is_integer)
@@ -212,7 +306,7 @@ class Writer:
 
     # --- conditions ---------------------------------------------------------------------------
 
-    def condition(self, condition: bound.Condition) -> el.Term:
+    def condition(self, condition: bound.Condition | crossmatch.Keyed) -> el.Term:
         match condition:
             case bound.Comparison(operator, left, right):
                 return el.Infix(operator, (self.value(left), self.value(right)))
@@ -234,9 +328,17 @@ class Writer:
                 return el.Infix("OR", [self.condition(part) for part in conditions])
             case bound.Not(negated):
                 return el.Prefix("NOT", self.condition(negated))
-            case _:
-                return self._sphere.condition(condition)
+            case bound.Near():
+                return self._sphere.near(condition)
+            case bound.Within():
+                return self._sphere.within(condition)
+            case bound.Overlaps():
+                return self._sphere.overlaps(condition)
+            case crossmatch.Keyed():
+                return self._keyed(condition)
 
+
+_UNKNOWN_ROWS = 100_000
 
 _SETS: Mapping[tuple[SetKind, bool], Callable[..., Any]] = {
     (SetKind.UNION, False): sa.union,

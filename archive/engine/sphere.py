@@ -1,7 +1,8 @@
-"""The sphere in statements: exact tests, which rows an index can skip, and joins by position.
+"""The sphere in statements: exact tests, and which rows an index may skip.
 
-A test on the sphere is exact and symmetric; ranges of HEALPix cells are stated beside it wherever one side is the
-position by which a stored table is sorted and the other a constant, so that an engine reads only what may qualify.
+A test on the sphere is exact; ranges of HEALPix cells are stated beside it wherever the tested position is the one
+by which a stored table is sorted and the region is constant, so that an engine reads only what may qualify. Joins
+by position are prepared in ``crossmatch``. Boundaries count as inside, to within ``sky.TOLERANCE``.
 """
 
 from __future__ import annotations
@@ -9,17 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archive.adql import bound
-from archive.columns import Column, Datatype
+from archive.columns import Datatype
 from archive.engine import elements as el
-from archive.sky import Ranges, cone_ranges
+from archive.faults import UsageFault
+from archive.sky import CELLS, Circle, Outline, Ranges, cone_ranges, few_ranges, polygon_ranges
 
 if TYPE_CHECKING:
     from archive.engine.select import Writer
 
-TOLERANCE = 1e-12
-"""Degrees (4 nanoarcseconds): what lies this close to a boundary counts as on it, far above rounding."""
+HEALPIX = "_healpix_29"
 
-_HEALPIX = "_healpix_29"
+_FEW_ROWS = 20_000  # reading so many costs less than planning a test of each range
+_MOST_WRITTEN = 64  # exact ranges in the text of a statement
 
 
 class Sphere:
@@ -28,48 +30,79 @@ class Sphere:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
 
-    def cells_of(self, alias: str) -> list[el.Term]:
-        return []
-
     def value(self, value: bound.Value) -> el.Term:
+        """A measure or a shape as a value."""
         match value:
             case bound.Separation(lon1, lat1, lon2, lat2):
-                return el.Invoke("separation", [self._writer.value(part) for part in (lon1, lat1, lon2, lat2)])
+                return el.Invoke("separation", self._terms(lon1, lat1, lon2, lat2))
             case bound.PointOf(lon, lat):
-                return el.Invoke("point", [self._writer.value(lon), self._writer.value(lat)])
+                return el.Invoke("point", self._terms(lon, lat))
             case bound.CircleOf(lon, lat, radius):
-                return el.Invoke("circle", [self._writer.value(part) for part in (lon, lat, radius)])
+                return el.Invoke("circle", self._terms(lon, lat, radius))
             case bound.PolygonOf(vertices):
-                return el.Invoke("polygon", [self._writer.value(part) for vertex in vertices for part in vertex])
-        raise TypeError(type(value))
+                return el.Invoke("polygon", self._terms(*(part for vertex in vertices for part in vertex)))
+        raise UsageFault("A MOC cannot be a value of its own.", "Use it inside CONTAINS or INTERSECTS.")
 
-    def condition(self, condition: bound.Condition) -> el.Term:
-        match condition:
-            case bound.Near():
-                return self._near(condition)
-        raise TypeError(type(condition))
+    def healpix_index(self, order: bound.Value, lon: bound.Value, lat: bound.Value) -> el.Term | None:
+        """The cell of a position as a shift of the one that is stored, where it is."""
+        cell, at = self._cell(lon, lat), number(order)
+        if cell is None or at is None or not 0 <= at <= 29:
+            return None
+        return el.Infix(">>", (cell, el.Whole(2 * (29 - int(at)))))
 
-    def _near(self, near: bound.Near) -> el.Term:
-        parts = [self._writer.value(part) for part in (near.lon1, near.lat1, near.lon2, near.lat2, near.radius)]
-        test = el.Invoke("within" if near.inclusive else "closer", parts)
-        cell, ranges = self._pruning(near)
-        return test if cell is None else el.Infix("AND", (el.InRanges(cell, ranges), test))
-
-    def _pruning(self, near: bound.Near) -> tuple[el.Term | None, Ranges]:
-        radius = number(near.radius)
-        if radius is None:
-            return None, ()
+    def near(self, near: bound.Near) -> el.Term:
+        """``Near``, with the ranges that may hold the position if one side is constant."""
         for lon, lat, at_lon, at_lat in (
             (near.lon1, near.lat1, near.lon2, near.lat2),
             (near.lon2, near.lat2, near.lon1, near.lat1),
         ):
-            centre = number(at_lon), number(at_lat)
-            cell = self._cell(lon, lat)
-            if cell is not None and centre[0] is not None and centre[1] is not None:
-                return cell, cone_ranges(centre[0], centre[1], radius)
-        return None, ()
+            centre_lon, centre_lat, radius = number(at_lon), number(at_lat), number(near.radius)
+            if centre_lon is not None and centre_lat is not None and radius is not None:
+                circle = Circle(centre_lon, centre_lat, radius)
+                test = el.Cone(self._writer.value(lon), self._writer.value(lat), circle, near.inclusive)
+                return self._within_ranges(lon, lat, cone_ranges(centre_lon, centre_lat, radius), test)
+        terms = self._terms(near.lon1, near.lat1, near.lon2, near.lat2, near.radius)
+        return el.Invoke("within" if near.inclusive else "closer", terms)
 
-    def _cell(self, lon: bound.Value, lat: bound.Value) -> el.Term | None:
+    def within(self, within: bound.Within) -> el.Term:
+        """``Within`` of any two shapes."""
+        inner, outer = within.inner, within.outer
+        if isinstance(outer, bound.Pixels):
+            return self._in_pixels(inner, outer)
+        if isinstance(inner, bound.PointOf):
+            vertices = constant_vertices(outer)
+            if vertices is not None:
+                lon, lat = self._terms(inner.lon, inner.lat)
+                test = el.Inside(lon, lat, Outline(vertices))
+                return self._within_ranges(inner.lon, inner.lat, polygon_ranges(vertices), test)
+            return el.Invoke("point_in_polygon", (*self._terms(inner.lon, inner.lat), self._writer.value(outer)))
+        return el.Invoke(f"{_kind(inner)}_in_{_kind(outer)}", self._terms(inner, outer))
+
+    def overlaps(self, overlaps: bound.Overlaps) -> el.Term:
+        """``Overlaps`` of any two shapes that are not points."""
+        left, right = overlaps.left, overlaps.right
+        if isinstance(left, bound.Pixels) or isinstance(right, bound.Pixels):
+            raise _only_points()
+        return el.Invoke(f"{_kind(left)}_meets_{_kind(right)}", self._terms(left, right))
+
+    def _terms(self, *values: bound.Value) -> list[el.Term]:
+        return [self._writer.value(value) for value in values]
+
+    def _within_ranges(self, lon: bound.Value, lat: bound.Value, ranges: Ranges, test: el.Term) -> el.Term:
+        cell = self._cell(lon, lat)
+        if cell is None or ranges == ((0, CELLS),):
+            return test
+        return el.Infix("AND", (el.InRanges(cell, self._worthwhile(cell, ranges)), test))
+
+    def _worthwhile(self, cell: el.Ref, ranges: Ranges) -> Ranges:
+        """One range for all where that reads few rows more: each range costs planning."""
+        found = self._writer.place_of(cell.alias)
+        if found is None or not ranges:
+            return ranges
+        span = ranges[-1][1] - ranges[0][0]
+        return ((ranges[0][0], ranges[-1][1]),) if found[1].rows * span / CELLS < _FEW_ROWS else ranges
+
+    def _cell(self, lon: bound.Value, lat: bound.Value) -> el.Ref | None:
         """The stored HEALPix cell of a position, if it is the one its table is sorted by."""
         if not (isinstance(lon, bound.Field) and isinstance(lat, bound.Field) and lon.source == lat.source):
             return None
@@ -80,7 +113,17 @@ class Sphere:
         position = table.position
         if not place.healpix or position is None or (position.lon, position.lat) != (lon.name, lat.name):
             return None
-        return el.Ref(lon.source, _HEALPIX)
+        return el.Ref(lon.source, HEALPIX)
+
+    def _in_pixels(self, inner: bound.Value, outer: bound.Pixels) -> el.Term:
+        if not isinstance(inner, bound.PointOf):
+            raise _only_points()
+        cell: el.Term | None = self._cell(inner.lon, inner.lat)
+        if cell is None:
+            cell = el.Invoke("ivo_healpix_index", (el.Whole(29), *self._terms(inner.lon, inner.lat)))
+        if len(outer.ranges) <= _MOST_WRITTEN:
+            return el.InRanges(cell, outer.ranges)
+        return el.Infix("AND", (el.InRanges(cell, few_ranges(outer.ranges)), el.InCells(cell, outer.ranges)))
 
 
 def number(value: bound.Value) -> float | None:
@@ -91,15 +134,15 @@ def number(value: bound.Value) -> float | None:
         case bound.Negative(operand):
             inner = number(operand)
             return None if inner is None else -inner
-        case bound.Convert(operand, Column(datatype=Datatype.DOUBLE)):
+        case bound.Convert(operand, column) if column.datatype is Datatype.DOUBLE and column.arraysize is None:
             return number(operand)
-        case bound.Arithmetic(operator, left, right) if operator in "+-*/":
-            return _computed(operator, number(left), number(right), value.column.datatype.is_integer)
+        case bound.Arithmetic(operator, left, right) if value.column.datatype is Datatype.DOUBLE:
+            return _computed(operator, number(left), number(right))
     return None
 
 
-def _computed(operator: str, left: float | None, right: float | None, whole: bool) -> float | None:
-    if left is None or right is None or (operator == "/" and (whole or right == 0)):
+def _computed(operator: str, left: float | None, right: float | None) -> float | None:
+    if left is None or right is None:
         return None
     match operator:
         case "+":
@@ -108,4 +151,29 @@ def _computed(operator: str, left: float | None, right: float | None, whole: boo
             return left - right
         case "*":
             return left * right
-    return left / right
+        case "/" if right != 0:
+            return left / right
+    return None
+
+
+def constant_vertices(shape: bound.Value) -> list[tuple[float, float]] | None:
+    """The vertices of a constant polygon, or None if the shape is not one."""
+    if not isinstance(shape, bound.PolygonOf):
+        return None
+    vertices = []
+    for lon, lat in shape.vertices:
+        at_lon, at_lat = number(lon), number(lat)
+        if at_lon is None or at_lat is None:
+            return None
+        vertices.append((at_lon, at_lat))
+    return vertices
+
+
+def _kind(shape: bound.Value) -> str:
+    return shape.column.xtype or "polygon"
+
+
+def _only_points() -> UsageFault:
+    return UsageFault(
+        "Only positions can be tested against a MOC.", "Test a centre or the vertices: CONTAINS(POINT(...), MOC(...))."
+    )
