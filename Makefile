@@ -41,7 +41,7 @@ test: $(VENV)/.tests $(FELIS)/.installed  ## everything CI runs; installs the pr
 soak: $(VENV)/.tests $(FELIS)/.installed  ## long runs: many random examples, a demo from a fresh clone
 	scripts/test-needs.sh
 	$(PYTEST) -n $(WORKERS) -o faulthandler_timeout=0 -m soak
-	$(PYTEST) -n $(WORKERS) -o faulthandler_timeout=0 -m "not service" --hypothesis-profile=soak
+	$(PYTEST) -n $(WORKERS) -o faulthandler_timeout=0 -m "not service and not soak" --hypothesis-profile=soak
 
 bench: $(VENV)/.tests  ## every claim about speed, measured (BENCH_DATA=, default ../shared/data)
 	$(BIN)/python -m bench
