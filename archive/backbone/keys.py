@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 from duckdb import ColumnExpression, ConstantExpression, FunctionExpression
 
 from archive.tables import Table
@@ -36,9 +37,12 @@ def repeated(parts: Sequence[Path], rows: int, key: Key) -> tuple[Any, ...] | No
     Rows where a column of the key is NULL do not count, as in SQL.
     """
     groups = max(1, -(-rows // _GROUP))
-    columns = [ColumnExpression(name) for name in key]
+    names = pq.read_schema(parts[0]).names
     with duckdb.connect(":memory:") as connection:
-        found = connection.from_parquet([str(part) for part in parts]).select(*columns)
+        found = connection.from_parquet([str(part) for part in parts])
+        # By position: DuckDB gives other names to columns whose own differ in case only.
+        columns = [ColumnExpression(found.columns[names.index(name)]) for name in key]
+        found = found.select(*columns)
         for column in columns:
             found = found.filter(column.isnotnull())
         group = FunctionExpression("mod", FunctionExpression("hash", *columns), ConstantExpression(groups))

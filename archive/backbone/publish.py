@@ -13,7 +13,7 @@ from archive.ledger.editions import Built
 from archive.ledger.files import State
 
 Progress = Callable[[str, int], None]
-"""Told as work goes on: the qualified name of the table and how many more of its rows are in place."""
+"""Told as work goes on: the qualified name of the table and how many of its rows have come into place since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,14 @@ def _build(endpoint: Endpoint, registered: Registered, state: State, builder: st
     with endpoint.ledger.write() as transaction:
         number = editions.begin(transaction, table.key, state.number, registered.id, builder)
     parts = [endpoint.store.local(part.artifact.path) for part in state.parts]
-    edition = endpoint.engine.build(table, number, parts, lambda rows: progress(table.qualified, rows))
-    return Built(edition, state.number)
+    done = 0
+
+    def advance(rows: int) -> None:
+        nonlocal done
+        progress(table.qualified, rows - done)
+        done = rows
+
+    return Built(endpoint.engine.build(table, number, parts, advance), state.number)
 
 
 def _switch(endpoint: Endpoint, registered: Registered, built: list[Built]) -> int:

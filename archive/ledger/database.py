@@ -1,8 +1,8 @@
 """The database under a ledger: opening it, and transactions that mean the same on SQLite and PostgreSQL.
 
 SQLite runs in WAL mode with ``synchronous=FULL``: a commit that returned survives a power cut, and readers never
-wait for a writer. A transaction that writes takes the write lock when it begins, so it never fails half-way
-because another was faster.
+wait for a writer. A transaction that writes takes the ledger's one write lock when it begins (PostgreSQL: an
+advisory lock), so it never fails half-way because another was faster, and what it reads is the newest there is.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, inspect, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from archive.faults import FatalFault, NotFound, TransientFault, UsageFault
 from archive.ledger import schema
 
 _PATIENCE = 30_000  # milliseconds that a writer waits for another
+_WRITERS = 0x41524348  # PostgreSQL's name for the lock that writers hold
 
 
 class Database:
@@ -28,6 +29,8 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writing = engine.execution_options(archive_writes=True)
+        if engine.dialect.name == "postgresql":
+            self._writing = self._writing.execution_options(isolation_level="READ COMMITTED")
 
     @classmethod
     def open(cls, url: str) -> Database:
@@ -137,16 +140,17 @@ def _exists(address: URL) -> bool:
 
 
 def _engine(address: URL) -> Engine:
+    options = {} if address.get_backend_name() == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+    engine = create_engine(address, pool_size=8, max_overflow=24, **options)
+    event.listen(engine, "begin", _begin)
     if address.get_backend_name() != "sqlite":
-        return create_engine(address, isolation_level="REPEATABLE READ")
-    engine = create_engine(address, pool_size=8, max_overflow=24)
+        return engine
     event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # the driver begins nothing by itself; _begin_sqlite does
+    connection.isolation_level = None  # the driver begins nothing by itself; _begin does
     cursor = connection.cursor()
     for pragma in (
         f"busy_timeout = {_PATIENCE}",
@@ -158,9 +162,12 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
     cursor.close()
 
 
-def _begin_sqlite(connection: Connection) -> None:
+def _begin(connection: Connection) -> None:
     writes = connection.get_execution_options().get("archive_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    elif writes:
+        connection.execute(select(func.pg_advisory_xact_lock(_WRITERS)))
 
 
 @contextmanager

@@ -49,11 +49,6 @@ def begin(transaction: Connection, key: Key, state: int, description: int, build
     return int(inserted[0])
 
 
-def abandon(transaction: Connection, number: int) -> None:
-    """Forget an edition that was begun but will not be built."""
-    transaction.execute(schema.edition.delete().where(schema.edition.c.number == number))
-
-
 def publish(transaction: Connection, name: str, description: int, built: Iterable[Built]) -> int:
     """Show these editions of schema ``name`` from now on, all at once, and the whole schema as described.
 

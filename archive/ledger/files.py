@@ -196,8 +196,8 @@ def _add_part(
             last_cell=part.last_cell,
         )
     )
-    derived = [{"artifact": artifact, "source": source} for source in sources]
-    transaction.execute(schema.derived_from.insert(), derived)
+    for source in sources:
+        transaction.execute(schema.derived_from.insert().values(artifact=artifact, source=source))
     return artifact
 
 
