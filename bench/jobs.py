@@ -107,21 +107,28 @@ class Client:
         job = self.create(ENDLESS)
         self.run(job)
         wait(lambda: self.phase(job) == "EXECUTING")
-        time.sleep(0.5)
-        before = computing()
+        runner = busiest()
         begun = time.perf_counter()
         self.http.post(f"{job}/phase", {"PHASE": "ABORT"}, allow_redirects=False)
-        wait(lambda: computing() < before)
+        wait(lambda: not computes(runner))
         taken = time.perf_counter() - begun
         self.http.delete(job, allow_redirects=False)
         return taken
 
 
-def computing() -> int:
-    """How many processes below this one are computing just now."""
+def busiest() -> int:
+    """The process below this one that computes most."""
     first = spent()
-    time.sleep(0.05)
-    return sum(seconds - first.get(process, 0.0) > 0.02 for process, seconds in spent().items())
+    time.sleep(0.5)
+    later = spent()
+    return max(later, key=lambda process: later[process] - first.get(process, 0.0))
+
+
+def computes(process: int) -> bool:
+    """Whether a process spends processor time within a tenth of a second."""
+    first = spent().get(process)
+    time.sleep(0.1)
+    return first is not None and spent().get(process, 0.0) > first
 
 
 def spent() -> dict[int, float]:

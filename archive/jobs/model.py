@@ -46,7 +46,7 @@ def sources(target: Phase) -> tuple[Phase, ...]:
 
 
 class Lane(enum.StrEnum):
-    """Which runners take a job: SHORT ones are kept free of work that takes long (docs/decisions/020-lanes.md)."""
+    """Which runners take a job: SHORT ones are kept free of work that takes long (docs/decisions/011-two-lanes.md)."""
 
     SHORT = "short"
     LONG = "long"
