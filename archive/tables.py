@@ -35,6 +35,8 @@ class ForeignKey:
 
 @dataclass(frozen=True, slots=True)
 class Index:
+    """Columns that queries often select by."""
+
     name: str
     columns: tuple[str, ...]
 

@@ -5,6 +5,8 @@ The query is not run. ``-`` reads it from standard input.
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from archive.cli._endpoint import opened
@@ -19,7 +21,7 @@ def explain(output: Output, query: str, lang: str) -> None:
     from archive.adql.tell import tell
     from archive.query import Question, prepare
 
-    text = click.get_text_stream("stdin").read() if query == "-" else query
+    text = sys.stdin.read() if query == "-" else query
     with opened(output) as endpoint:
         prepared = prepare(Question(text, lang), endpoint.ledger.published())
         meaning = tell(prepared.query)
