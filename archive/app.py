@@ -19,7 +19,7 @@ from archive.tap import TapFace, TapLane, TapTask
 from archive.uws import uws_blueprint
 
 _PROTOCOLS = ("/tap",)
-_REQUEST_BYTES = 4 * 2**20  # of a request's body; longer ones are refused with 413
+_REQUEST_BYTES = 4 * 2**20  # of a request's body beside the files in it; longer ones are refused with 413
 
 
 def create_app(config: Config) -> Flask:
@@ -52,6 +52,7 @@ def assemble(serving: Serving, jobs: Jobs | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.url_map.strict_slashes = False  # /tap/sync/ answers like /tap/sync, without a redirect that loses a POST
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = _REQUEST_BYTES
+    app.before_request(_room_for_files(serving.config.upload_bytes))
     base_url = _base_url(serving.config.public_url or serving.site.public_url)
     portal = Portal(serving, base_url)
     app.register_blueprint(portal.blueprint())
@@ -71,6 +72,16 @@ def _base_url(public: str | None) -> Callable[[], str]:
         return (public or request.root_url).rstrip("/")
 
     return base_url
+
+
+def _room_for_files(size: int) -> Callable[[], None]:
+    """Lets ``size`` bytes more into a request that is of a kind that has files."""
+
+    def widen() -> None:
+        if request.mimetype == "multipart/form-data":
+            request.max_content_length = size + _REQUEST_BYTES
+
+    return widen
 
 
 def _is_protocol() -> bool:

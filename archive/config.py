@@ -9,12 +9,14 @@ to ``archive init`` and kept in the ledger.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from ipaddress import ip_network
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from archive.documents import near
 from archive.faults import UsageFault
@@ -49,6 +51,10 @@ class Config:
     short_runners: int = 2  # processes for jobs that are expected to be short
     long_runners: int = 1  # processes for all other jobs: so many long ones run at once
     load_memory: int = 32  # MiB of rows that a load sorts at once; what is more is sorted on disk
+    upload_rows: int = 100_000  # of each table that comes with a query
+    upload_bytes: int = 64 * 2**20  # of all tables that come with one query, after unpacking
+    upload_seconds: float = 30.0  # to fetch the tables of one query from where their addresses say
+    upload_networks: tuple[str, ...] = ()  # private networks that uploads may be fetched from, such as "10.1.0.0/16"
     grace: float = 60.0  # that a replaced edition is kept after it was last served
     heartbeat: float = 5.0  # between two signs of life of a process
 
@@ -135,6 +141,8 @@ def _typed(kind: Any, value: Any) -> Any:
     """``value`` as the setting's type; environment variables come as text, TOML's values as they are."""
     if isinstance(kind, UnionType):
         kind = get_args(kind)[0]
+    if get_origin(kind) is tuple:
+        return _networks(value)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"{value!r} is not a value for it.")
     if kind in (int, float):
@@ -146,3 +154,17 @@ def _typed(kind: Any, value: Any) -> Any:
             raise ValueError(f"{value} is negative.")
         return number
     return kind(str(value))
+
+
+def _networks(value: Any) -> tuple[str, ...]:
+    """Networks in CIDR form: a list in TOML, a text with commas or blanks between them elsewhere."""
+    given = re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else value
+    if not isinstance(given, list):
+        raise ValueError(f"{value!r} is not a list of networks.")
+    networks = [each for each in given if each != ""]
+    for network in networks:
+        try:
+            ip_network(network if isinstance(network, str) else "")
+        except ValueError:
+            raise ValueError(f"{network!r} is not a network such as 10.1.0.0/16.") from None
+    return tuple(networks)

@@ -13,8 +13,8 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from flask import Request, Response
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from flask import Request, Response, has_request_context, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from archive.faults import FatalFault, Fault, NotFound, TransientFault, UsageFault
 from archive.results import Envelope, Result, encode, error_document, formats
@@ -115,6 +115,8 @@ def as_fault(error: Exception) -> Fault:
             return error
         case HTTPException(code=404):
             return NotFound("There is nothing at this address.")
+        case RequestEntityTooLarge():
+            return _too_large()
         case HTTPException(code=int(code), description=description) if code < 500:
             return UsageFault(description or error.name, http=code)
     incident = secrets.token_hex(4)
@@ -122,6 +124,13 @@ def as_fault(error: Exception) -> Fault:
     return FatalFault(
         f"The service failed (incident {incident}).", "If it happens again, tell its operators this number."
     )
+
+
+def _too_large() -> UsageFault:
+    told = ""
+    if has_request_context() and request.max_content_length is not None:
+        told = f" It may have {request.max_content_length:,} bytes, {request.max_form_memory_size or 0:,} beside files."
+    return UsageFault(f"The request is too large.{told}", "Send smaller tables, as files.", http=413)
 
 
 def fault_headers(fault: Fault) -> dict[str, str]:

@@ -17,6 +17,7 @@ from archive.results.formats import FORMATS, Format
 from archive.vosi import E
 
 _FEATURES = "ivo://ivoa.net/std/tapregext#"  # in lower case, as ADQL 2.1 section 4 has it
+_UPLOAD = "ivo://ivoa.net/std/TAPRegExt#upload-"
 _UDF = f"{_FEATURES}{Group.UDF}"
 
 # TAPRegExt 1.0 section 2.3 knows these; any other geometry function of ours is an extension, declared as such.
@@ -46,7 +47,9 @@ def _table_access(base: str, config: Config) -> etree._Element:
         vosi.interface(base, "base", "1.1"),
         _language(),
         *(_output_format(format_) for format_ in FORMATS),
+        *(E.uploadMethod({"ivo-id": _UPLOAD + way}) for way in ("inline", "http", "https")),
         *_output_limit(config),
+        _upload_limit(config),
         vosi.xsi_type("tr:TableAccess"),
         standardID="ivo://ivoa.net/std/TAP",
     )
@@ -92,3 +95,8 @@ def _output_limit(config: Config) -> Iterator[etree._Element]:
     known = [getattr(E, name)(str(rows), unit="row") for name, rows in limits.items() if rows is not None]
     if known:
         yield E.outputLimit(*known)
+
+
+def _upload_limit(config: Config) -> etree._Element:
+    """Rows of an uploaded table, and bytes of all that come with a query: TAPRegExt 1.0 has one element for both."""
+    return E.uploadLimit(E.default(str(config.upload_rows), unit="row"), E.hard(str(config.upload_bytes), unit="byte"))

@@ -15,6 +15,7 @@ from archive.results.formats import Format
 from archive.serving import Serving
 from archive.tap import capabilities, document
 from archive.tap.request import TapRequest, wanted
+from archive.tap.uploads import Allowance, sent, taken
 
 _XHTML = "application/xhtml+xml"
 _TABLES_WORTH_A_SHORT_FORM = 1000  # above this, /tables without detail leaves the columns out
@@ -63,6 +64,7 @@ class TapFace:
             seconds=config.sync_seconds,
             default_maxrec=config.default_maxrec,
             hard_maxrec=config.hard_maxrec,
+            uploads=taken(asked.uploads, sent(request, asked.uploads), Allowance.of(config)),
         )
         result = dali.primed(self._serving.answer(question))
         return dali.streamed(result, asked.format, request)

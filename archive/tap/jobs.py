@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import TypeVar
 
 from archive.adql import bound
@@ -11,10 +11,11 @@ from archive.dali import Parameters
 from archive.engine.contract import Bindings
 from archive.faults import Fault
 from archive.jobs import Desk, Job, Lane
-from archive.query import Question
+from archive.query import Question, Upload
 from archive.results import Envelope, encode
 from archive.serving import Serving
 from archive.tap.request import TapRequest
+from archive.tap.uploads import Allowance, taken
 
 T = TypeVar("T")
 
@@ -34,7 +35,8 @@ class TapTask:
     def __call__(self, desk: Desk) -> None:
         """Raises the fault that the query ends in."""
         asked = _request(desk.job)
-        result = desk.counted(self._serving.answer(_question(self._serving, asked, desk.job)))
+        question = replace(_question(self._serving, asked, desk.job), uploads=_uploads(self._serving, asked, desk.job))
+        result = desk.counted(self._serving.answer(question))
         form = asked.format
         desk.write("result", form.content_type, form.extension, encode(result, form, Envelope()))
 
@@ -56,6 +58,13 @@ class TapLane:
 
 def _request(job: Job) -> TapRequest:
     return TapRequest.read(Parameters.of_pairs((parameter.name, parameter.value) for parameter in job.parameters))
+
+
+def _uploads(serving: Serving, asked: TapRequest, job: Job) -> tuple[Upload, ...]:
+    """The job's uploads: what was sent lies beside it, what stands elsewhere is fetched now."""
+    wanted = {source.part for source in asked.uploads}
+    stored = {p.name: p.file.read_bytes() for p in job.parameters if p.file is not None and p.name in wanted}
+    return taken(asked.uploads, stored, Allowance.of(serving.config))
 
 
 def _question(serving: Serving, asked: TapRequest, job: Job) -> Question:

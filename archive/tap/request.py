@@ -9,13 +9,14 @@ from archive.adql.words import language_named
 from archive.dali import Parameters
 from archive.faults import UsageFault
 from archive.results.formats import Format
+from archive.tap.uploads import Source, sources
 
 
 @dataclass(frozen=True, slots=True)
 class TapRequest:
     """What a client wants to know, and in which form.
 
-    ``maxrec`` None means that the service's default limit holds.
+    ``maxrec`` None means that the service's default limit holds. ``uploads`` are announced, not read.
     """
 
     query: str
@@ -23,6 +24,7 @@ class TapRequest:
     maxrec: int | None
     runid: str | None
     format: Format
+    uploads: tuple[Source, ...] = ()
 
     @classmethod
     def read(cls, parameters: Parameters) -> TapRequest:
@@ -33,7 +35,14 @@ class TapRequest:
         """
         asked = wanted(parameters)
         _check_request(parameters)
-        return cls(_query(parameters), _language(parameters), dali.maxrec(parameters), dali.runid(parameters), asked)
+        return cls(
+            _query(parameters),
+            _language(parameters),
+            dali.maxrec(parameters),
+            dali.runid(parameters),
+            asked,
+            sources(parameters.every("UPLOAD")),
+        )
 
 
 def wanted(parameters: Parameters) -> Format:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from flask import Request
 
 from archive.columns import is_regular_identifier
+from archive.config import Config
 from archive.faults import UsageFault
 from archive.intake import Measure, read
 from archive.intake.fetch import Outbound, fetch
@@ -53,27 +57,61 @@ def _source(pair: str) -> Source:
     return Source(bare, place)
 
 
-def taken(
-    announced: Iterable[Source], parts: Mapping[str, bytes], measure: Measure, outbound: Outbound
-) -> tuple[Upload, ...]:
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What may come with one query: rows of each table, bytes of all of them, and the time to fetch them."""
+
+    measure: Measure
+    outbound: Outbound
+
+    @classmethod
+    def of(cls, config: Config) -> Allowance:
+        """What the settings allow."""
+        outbound = Outbound(config.upload_bytes, config.upload_seconds, allowed=config.upload_networks)
+        return cls(Measure(config.upload_rows, config.upload_bytes), outbound)
+
+    def without(self, size: int, seconds: float) -> Allowance:
+        """What is left when ``size`` bytes have been taken and ``seconds`` have passed."""
+        left = max(self.measure.size - size, 0)
+        outbound = replace(self.outbound, size=left, seconds=self.outbound.seconds - seconds)
+        return Allowance(replace(self.measure, size=left), outbound)
+
+
+def sent(request: Request, announced: Iterable[Source]) -> dict[str, bytes]:
+    """The bytes of the parts of ``request`` that ``announced`` tables are in; with a file name or without."""
+    names = {source.part for source in announced if source.part is not None}
+    parts = {name: text.encode() for name, text in request.form.items() if name in names}
+    return parts | {name: file.read() for name, file in request.files.items() if name in names}
+
+
+def taken(announced: Iterable[Source], parts: Mapping[str, bytes], allowance: Allowance) -> tuple[Upload, ...]:
     """The announced tables, read. ``parts`` holds the bytes sent along, by the name of their part.
 
     Raises:
-        UsageFault: a part is missing, a table is unreadable, too large, or may not be fetched.
+        UsageFault: a part is missing, a table is unreadable, too large (413), or may not be fetched.
         TransientFault: an address does not answer.
     """
-    return tuple(_taken(source, parts, measure, outbound) for source in announced)
+    uploads = []
+    for source in announced:
+        began = time.monotonic()
+        content = _content(source, parts, allowance.outbound)
+        uploads.append(_read(source.name, content, allowance.measure))
+        size = max(len(content), uploads[-1].rows.nbytes)
+        allowance = allowance.without(size, time.monotonic() - began)
+    return tuple(uploads)
 
 
-def _taken(source: Source, parts: Mapping[str, bytes], measure: Measure, outbound: Outbound) -> Upload:
+def _content(source: Source, parts: Mapping[str, bytes], outbound: Outbound) -> bytes:
     if source.part is None:
-        content = fetch(source.place, outbound)
-    elif source.part in parts:
-        content = parts[source.part]
-    else:
+        return fetch(source.place, outbound)
+    if source.part not in parts:
         raise UsageFault(
             f"UPLOAD speaks of a part {source.part!r} that the request does not have.",
             "Send it as multipart/form-data under that name.",
         )
-    table = read(content, f"The uploaded table {source.name}", measure)
-    return Upload(Table(UPLOADS, source.name, table.columns, rows=table.rows.num_rows), table.rows)
+    return parts[source.part]
+
+
+def _read(name: str, content: bytes, measure: Measure) -> Upload:
+    table = read(content, f"The uploaded table {name}", measure)
+    return Upload(Table(UPLOADS, name, table.columns, rows=table.rows.num_rows), table.rows)
