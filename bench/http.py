@@ -130,7 +130,8 @@ def main() -> None:
             spent, seconds = together(port, clients)
             tail = quantiles(spent, n=20)[-1]
             print(
-                f"{clients:3} clients    {len(spent) / seconds:6.0f} cones/s  p50 {median(spent):6.1f}  p95 {tail:6.1f} ms"
+                f"{clients:3} clients    {len(spent) / seconds:6.0f} cones/s"
+                f"  p50 {median(spent):6.1f}  p95 {tail:6.1f} ms"
             )
 
 
