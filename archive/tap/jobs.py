@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import TypeVar
 
@@ -23,7 +24,11 @@ _MARGIN = 2.0  # seconds that the engine lets a statement run beyond its job: it
 
 # Rows that a job of the short lane may read: what the embedded engine scans and sorts within half a minute.
 _SHORT_ROWS = 10_000_000
+_CLOSE = 0.1  # degrees: a crossmatch within this distance looks at few pairs
 _NARROW = 5.0  # degrees: a cone of at most this radius reads few rows of a table that is sorted by position
+
+
+_UNSURE = (bound.Or, bound.Not)  # a condition below these may hold for rows it seems to leave out
 
 
 class TapTask:
@@ -48,7 +53,7 @@ class TapLane:
         self._serving = serving
 
     def __call__(self, job: Job) -> Lane:
-        """A query that is wrong fails at once: it is short."""
+        """A query that is wrong fails at once: it is short. So is one with uploads, which are not read for this."""
         try:
             prepared = self._serving.prepare(_question(self._serving, _request(job), job))
         except Fault:
@@ -82,20 +87,37 @@ def _question(serving: Serving, asked: TapRequest, job: Job) -> Question:
 def rows_read(query: bound.Bound, bindings: Bindings) -> float:
     """About how many rows the query reads; a rough guess that errs on the side of many.
 
-    A table read through a narrow cone counts for little. Tables that are joined by anything but an equality are
-    taken times one another.
+    A table read through a narrow cone counts for little. Tables that are joined neither by an equality nor by a
+    small distance are taken times one another.
     """
-    narrow = {alias for near in _all(query, bound.Near, but=(bound.Or, bound.Not)) for alias in _cone(near)}
+    near = list(_all(query, bound.Near, but=_UNSURE))
+    narrow = {alias for each in near if _radius(each) <= _NARROW for alias in _around_a_point(each)}
     rows = {
         stored.alias: 0.0 if stored.alias in narrow else float(_size(stored.table.key, bindings))
         for stored in _all(query, bound.Stored)
     }
-    total = sum(rows.values())
-    for join in _all(query, bound.Join):
-        if not any(comparison.operator == "=" for comparison in _all(join.on, bound.Comparison)):
-            left, right = (sum(rows[s.alias] for s in _all(side, bound.Stored)) for side in (join.left, join.right))
-            total = max(total, left * right)
-    return total
+    links = [frozenset(field.source for field in _all(each, bound.Field)) for each in near if _radius(each) <= _CLOSE]
+    links += [
+        frozenset(field.source for field in (each.left, each.right) if isinstance(field, bound.Field))
+        for each in _all(query, bound.Comparison, but=_UNSURE)
+        if each.operator == "="
+    ]
+    products = (_product(join, rows, links) for join in _all(query, bound.Join))
+    return max((sum(rows.values()), *products))
+
+
+def _product(join: bound.Join, rows: Mapping[str, float], links: Iterable[frozenset[str]]) -> float:
+    """How many pairs of rows a join has to look at, if nothing links its sides; else 0."""
+    left, right = (set(_aliases(side)) for side in (join.left, join.right))
+    if any(link & left and link & right for link in links):
+        return 0.0
+    return sum(rows.get(alias, 0.0) for alias in left) * sum(rows.get(alias, 0.0) for alias in right)
+
+
+def _aliases(source: bound.Source) -> Iterator[str]:
+    yield from (stored.alias for stored in _all(source, bound.Stored))
+    yield from (sub.alias for sub in _all(source, bound.Sub))
+    yield from (use.alias for use in _all(source, bound.CommonSource))
 
 
 def _size(key: tuple[str, str], bindings: Bindings) -> int:
@@ -104,13 +126,29 @@ def _size(key: tuple[str, str], bindings: Bindings) -> int:
     return bindings.arrow[key].num_rows if key in bindings.arrow else 0
 
 
-def _cone(near: bound.Near) -> Iterator[str]:
-    """The alias of the table whose positions a small cone around a fixed point selects."""
-    if not isinstance(near.radius, bound.Constant) or not isinstance(near.radius.value, int | float):
-        return
-    ends = ((near.lon1, near.lon2), (near.lon2, near.lon1))
-    for lon, other in ends:
-        if near.radius.value <= _NARROW and isinstance(lon, bound.Field) and not any(_all(other, bound.Field)):
+def _radius(near: bound.Near) -> float:
+    """The radius in degrees; no limit where it is not fixed."""
+    return _number(near.radius)
+
+
+def _number(value: bound.Value) -> float:
+    """What a fixed value comes to, such as ``2.0 / 3600``; infinity for what is not fixed."""
+    match value:
+        case bound.Constant(value=int() | float() as number):
+            return number
+        case bound.Convert(operand=operand):
+            return _number(operand)
+        case bound.Arithmetic(operator="*", left=left, right=right):
+            return _number(left) * _number(right)
+        case bound.Arithmetic(operator="/", left=left, right=right) if 0 < _number(right) < math.inf:
+            return _number(left) / _number(right)
+    return math.inf
+
+
+def _around_a_point(near: bound.Near) -> Iterator[str]:
+    """The alias of the table whose positions are asked to be near a fixed point."""
+    for lon, other in ((near.lon1, near.lon2), (near.lon2, near.lon1)):
+        if isinstance(lon, bound.Field) and not any(_all(other, bound.Field)):
             yield lon.source
 
 
