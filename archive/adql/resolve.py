@@ -6,7 +6,7 @@ Queries are here; names are in ``scope``, FROM in ``sources``, expressions in ``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from archive.adql import bound, tree
 from archive.adql.calls import common_column
@@ -14,7 +14,7 @@ from archive.adql.conditions import condition
 from archive.adql.describe import output, unique
 from archive.adql.grouping import check_grouped, has_aggregate
 from archive.adql.parser import parse
-from archive.adql.scope import Block, Named, Relation, Session, VisibleTable, fits, near, written
+from archive.adql.scope import Block, Named, Relation, Session, Visible, VisibleTable, fits, near, written
 from archive.adql.sources import relation
 from archive.adql.types import NULL, TEXT, Family, Refused, called, family
 from archive.adql.values import checked, value
@@ -128,6 +128,7 @@ class _Selecting:
         if seen is None:
             raise self.session.fault(star.at, "* needs a FROM clause.")
         if not star.qualifier:
+            self._note_versions(seen.visible)
             return seen.star()
         items = seen.called(star.qualifier)
         if not items:
@@ -140,7 +141,18 @@ class _Selecting:
         if len(items) > 1:
             places = " or ".join(str(item) for item in items)
             raise self.session.fault(star.at, f"{written(star.qualifier)} is ambiguous.", f"It may be {places}.")
+        self._note_versions(items)
         return [(column.name, items[0].field(name, column)) for name, column in items[0].columns()]
+
+    def _note_versions(self, shown: Iterable[Visible]) -> None:
+        """Tell that a star stands for the newest of several schema versions (design section 6)."""
+        for item in shown:
+            if isinstance(item, VisibleTable) and item.table.former and item.table.rows_of is None:
+                table = item.table
+                self.session.note(
+                    f"* shows the newest schema version of {table.qualified}; "
+                    f"{table.schema}_v1.{table.name} shows the first."
+                )
 
     def _group(self, expression: tree.Expression) -> bound.Value:
         self.block.forbidden = "GROUP BY"
