@@ -48,6 +48,8 @@ def _table_access(base: str, config: Config) -> etree._Element:
         _language(),
         *(_output_format(format_) for format_ in FORMATS),
         *(E.uploadMethod({"ivo-id": _UPLOAD + way}) for way in ("inline", "http", "https")),
+        *_period("retentionPeriod", config.job_retention, config.hard_job_retention),
+        *_period("executionDuration", config.job_seconds, config.hard_job_seconds),
         *_output_limit(config),
         _upload_limit(config),
         vosi.xsi_type("tr:TableAccess"),
@@ -87,6 +89,13 @@ def _feature_group(kind: str, forms: Iterable[tuple[str, str | None]]) -> etree.
 def _output_format(format_: Format) -> etree._Element:
     names = [E.mime(format_.mime), *(E.alias(alias) for alias in format_.aliases)]
     return E.outputFormat(*names, {"ivo-id": format_.ivo_id} if format_.ivo_id else {})
+
+
+def _period(name: str, default: int, hard: int) -> Iterator[etree._Element]:
+    """Seconds that jobs get: unless they ask, and at most (0: no limit, which is declared by saying nothing)."""
+    known = [getattr(E, limit)(str(seconds)) for limit, seconds in (("default", default), ("hard", hard)) if seconds]
+    if known:
+        yield getattr(E, name)(*known)
 
 
 def _output_limit(config: Config) -> Iterator[etree._Element]:
