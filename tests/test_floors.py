@@ -33,12 +33,19 @@ FLOORS: dict[str, float] = {
     # 3a heart: asking
     "standing": 3,
     "access": 3,
+    "turns": 3,
+    "weight": 3,
+    "weight": 3,
+    "turns": 3,
     "query": 3.1,
     "serving": 3.2,
     "jobs": 3.2,
     # 3b heart: keeping
     "backbone": 3.5,
     # 4 faces, and what they share
+    "visits": 4,
+    "metrics": 4,
+    "logs": 0.5,
     "dali": 4,
     "vosi": 4.1,
     "uws": 4.1,
