@@ -40,6 +40,13 @@ class Config:
     default_maxrec: int = 100_000  # rows in an answer whose client does not say MAXREC
     hard_maxrec: int | None = None  # rows that no answer exceeds
     sync_seconds: float = 60.0  # that a synchronous query may run
+    requests: int = 64  # that one process serves at once, those included that only wait or send
+    short_queries: int = 8  # synchronous ones that one process computes at once
+    short_queries_each: int = 6  # of these, for one address
+    long_queries: int = 2  # synchronous ones that read much and that one process computes at once, beside the short
+    long_queries_each: int = 1  # of these, for one address
+    turn_seconds: float = 10.0  # that a synchronous query waits for its turn before it is turned away
+    stall_seconds: float = 30.0  # that a client may take nothing of its answer before the connection is closed
     job_seconds: int = 3600  # that a job may run if its owner does not ask for another time
     hard_job_seconds: int = 86_400  # that no job may exceed; 0 for no limit
     job_retention: int = 7 * 86_400  # seconds after which a job is destroyed if its owner does not ask otherwise
@@ -55,6 +62,8 @@ class Config:
     upload_bytes: int = 64 * 2**20  # of all tables that come with one query, after unpacking
     upload_seconds: float = 30.0  # to fetch the tables of one query from where their addresses say
     upload_networks: tuple[str, ...] = ()  # private networks that uploads may be fetched from, such as "10.1.0.0/16"
+    trusted_proxies: tuple[str, ...] = ()  # networks of proxies whose X-Forwarded-... headers are believed
+    legacy_features: bool = False  # declare language features under ivo://ivoa.net/std/TAPRegExt#, for old clients
     grace: float = 60.0  # that a replaced edition is kept after it was last served
     heartbeat: float = 5.0  # between two signs of life of a process
 
@@ -84,6 +93,11 @@ class Config:
     def jobs_url(self) -> str:
         """Where jobs are kept: with the ledger, but apart from it where that is a SQLite file."""
         return self.database or f"sqlite:///{self.home / 'jobs.sqlite'}"
+
+    @property
+    def query_log_url(self) -> str:
+        """Where it is noted who asked what."""
+        return self.database or f"sqlite:///{self.home / 'queries.sqlite'}"
 
     @property
     def jobs_folder(self) -> Path:
@@ -143,6 +157,8 @@ def _typed(kind: Any, value: Any) -> Any:
         kind = get_args(kind)[0]
     if get_origin(kind) is tuple:
         return _networks(value)
+    if kind is bool:
+        return _truth(value)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"{value!r} is not a value for it.")
     if kind in (int, float):
@@ -154,6 +170,14 @@ def _typed(kind: Any, value: Any) -> Any:
             raise ValueError(f"{value} is negative.")
         return number
     return kind(str(value))
+
+
+def _truth(value: Any) -> bool:
+    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    try:
+        return known[str(value).strip().lower()]
+    except KeyError:
+        raise ValueError(f"{value!r} is neither true nor false.") from None
 
 
 def _networks(value: Any) -> tuple[str, ...]:

@@ -17,14 +17,17 @@ from archive import standing
 from archive.adql import bound, parse, resolve, tree
 from archive.adql.adapt import adapt
 from archive.adql.resolve import expand
-from archive.engine.contract import Bindings, Engine, Limits, Stream
+from archive.engine.contract import Bindings, Engine, Limits, Stop, Stream
 from archive.results.result import Result
 from archive.tables import Catalog, Schema, Table
+from archive.weight import rows_read
 
 if TYPE_CHECKING:
     from archive.ledger import Ledger, Published
 
 UPLOADS = "TAP_UPLOAD"
+
+_MUCH = 1_000_000  # rows; to read more is long work
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class Question:
 
     ``maxrec`` None means the service's default; 0 asks for the columns alone. ``seconds`` is the longest the
     statement may run. TAP_SCHEMA is exempt from the default limit (clients read it whole), not from ``hard_maxrec``.
+    ``asker`` is the address that waits for the answer; None where nobody does. ``stop`` is pulled when nobody wants
+    the answer any more.
     """
 
     query: str | tree.Query
@@ -50,6 +55,8 @@ class Question:
     default_maxrec: int | None = None
     hard_maxrec: int | None = None
     uploads: tuple[Upload, ...] = field(default=())
+    asker: str | None = None
+    stop: Stop | None = None
 
     @property
     def text(self) -> str:
@@ -60,9 +67,15 @@ class Question:
 class Prepared:
     """A question understood: its bound tree and where the rows lie, all of one ledger revision."""
 
+    question: Question
     query: bound.Bound
     bindings: Bindings
     revision: int
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it reads so much that what reads little goes before it."""
+        return rows_read(self.query, self.bindings) > _MUCH
 
 
 def answer(question: Question, ledger: Ledger, engine: Engine) -> Result:
@@ -71,13 +84,19 @@ def answer(question: Question, ledger: Ledger, engine: Engine) -> Result:
     Rows come lazily; the caller iterates ``batches`` and calls ``close``. Raises ``UsageFault`` for a query that
     is wrong and ``TransientFault`` where waiting may help; later faults come out of ``batches``.
     """
-    prepared = prepare(question, ledger.published())
+    return run(prepare(question, ledger.published()), engine)
+
+
+def run(prepared: Prepared, engine: Engine) -> Result:
+    """As ``answer``, for a question that is understood."""
+    question = prepared.question
     limit = _row_limit(question, prepared.query)
     if limit == 0:
         return _columns_only(question, prepared.query)
     # One row more than asked for tells a cut answer from one that ends just there.
     rows = None if limit is None else limit + 1
-    stream = engine.run(prepared.query, prepared.bindings, Limits(rows=rows, seconds=question.seconds))
+    limits = Limits(rows, question.seconds, question.stop, gives_way=prepared.is_long)
+    stream = engine.run(prepared.query, prepared.bindings, limits)
     return _result(question, prepared.query, stream, limit)
 
 
@@ -91,7 +110,7 @@ def prepare(question: Question, published: Published) -> Prepared:
     at_hand = standing.shelf(published)
     catalog = _with_uploads(at_hand.catalog, question.uploads)
     query = adapt(resolve(parsed, catalog), expand)
-    return Prepared(query, _bindings(query, published, at_hand.rows, question.uploads), published.revision)
+    return Prepared(question, query, _bindings(query, published, at_hand.rows, question.uploads), published.revision)
 
 
 def _with_uploads(catalog: Catalog, uploads: tuple[Upload, ...]) -> Catalog:

@@ -1,7 +1,7 @@
 """``Serving``: the ledger and the engine of one serving process, and what this process is still answering from.
 
 An edition may be removed once no process serves it; so each process says in the ledger, every few seconds, which
-is the oldest revision it still answers from (design section 5).
+is the oldest revision it still answers from (design section 5). It is here too that queries take turns.
 """
 
 from __future__ import annotations
@@ -11,22 +11,29 @@ import datetime
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pyarrow as pa
 
 from archive import standing
 from archive.config import Config
-from archive.engine.contract import Engine
+from archive.engine.contract import Engine, Stop
 from archive.faults import Fault
-from archive.ledger import Ledger
-from archive.query import Prepared, Question, answer, prepare
+from archive.ledger import Ledger, Published
+from archive.query import Prepared, Question, prepare, run
 from archive.results import Result
 from archive.tables import Catalog
+from archive.turns import Turns
 
 _log = logging.getLogger(__name__)
 
 
 class Serving:
-    """Answers questions and keeps account of the revisions under way. Shared by all threads of a process."""
+    """Answers questions and keeps account of the revisions under way. Shared by all threads of a process.
+
+    ``short`` and ``long`` are the turns of those that wait for their answers.
+    """
 
     def __init__(self, config: Config, ledger: Ledger, engine: Engine) -> None:
         self.config = config
@@ -34,6 +41,8 @@ class Serving:
         self._ledger = ledger
         self._engine = engine
         self.since = datetime.datetime.now(datetime.UTC)
+        self.short = Turns(config.short_queries, config.short_queries_each, config.turn_seconds)
+        self.long = Turns(config.long_queries, config.long_queries_each, config.turn_seconds)
         self._under_way: Counter[int] = Counter()
         self._lock = threading.Lock()
 
@@ -56,10 +65,17 @@ class Serving:
         return prepare(question, self._ledger.published())
 
     def answer(self, question: Question) -> Result:
-        """As ``query.answer``; until the result is closed this process serves the revision it began with."""
-        leave = self._enter()
+        """As ``query.answer``; until the result is closed this process serves the revision it began with.
+
+        A question with an asker takes turns with others: its statement starts and its rows come when it has one.
+
+        Raises:
+            TransientFault: no turn came in time.
+        """
+        published = self._ledger.published()
+        leave = self._enter(published)
         try:
-            result = answer(question, self._ledger, self._engine)
+            result = self._answered(prepare(question, published))
         except BaseException:
             leave()
             raise
@@ -72,6 +88,16 @@ class Serving:
                 leave()
 
         result.close = close_and_leave
+        return result
+
+    def _answered(self, prepared: Prepared) -> Result:
+        asker, stop = prepared.question.asker, prepared.question.stop or Stop()
+        if asker is None:
+            return run(prepared, self._engine)
+        turns = self.long if prepared.is_long else self.short
+        with turns.taken(asker, stop):
+            result = run(prepared, self._engine)
+        result.batches = _in_turn(result.batches, lambda: turns.taken(asker, stop, patient=True))
         return result
 
     def ailments(self) -> tuple[str, ...]:
@@ -95,9 +121,8 @@ class Serving:
         with self._lock:
             return min((newest, *self._under_way))
 
-    def _enter(self) -> Callable[[], None]:
-        # Noted before the answer looks: revisions only grow, so the answer's is this one or a newer one.
-        revision = self._ledger.published().revision
+    def _enter(self, published: Published) -> Callable[[], None]:
+        revision = published.revision
         with self._lock:
             self._under_way[revision] += 1
         left = threading.Event()
@@ -112,3 +137,15 @@ class Serving:
                     del self._under_way[revision]
 
         return leave
+
+
+def _in_turn(
+    batches: Iterator[pa.RecordBatch], turn: Callable[[], AbstractContextManager[None]]
+) -> Iterator[pa.RecordBatch]:
+    """``batches``, each of them computed in a turn."""
+    while True:
+        with turn():
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch

@@ -7,7 +7,7 @@ import pytest
 from archive.adql import parse, resolve
 from archive.engine.contract import Bindings
 from archive.tables import Edition
-from archive.tap.jobs import rows_read
+from archive.weight import rows_read
 from tests.adql.tables import CATALOG
 
 STARS, OBS = 1_000_000, 50_000

@@ -8,9 +8,10 @@ import pytest
 
 from archive import serving as module
 from archive.config import Config
+from archive.engine.contract import Bindings
 from archive.faults import UsageFault
 from archive.ledger import Published, Site
-from archive.query import Question
+from archive.query import Prepared, Question
 from archive.results import Result
 from archive.serving import Serving
 from archive.tables import Catalog
@@ -35,12 +36,13 @@ def ledger() -> Ledger:
 
 @pytest.fixture
 def serving(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Serving:
-    def answer(question: Question, *_: object) -> Result:
+    def prepare(question: Question, published: Published) -> Prepared:
         if question.text == "wrong":
             raise UsageFault("wrong")
-        return Result((), iter(()))
+        return Prepared(question, None, Bindings(), published.revision)
 
-    monkeypatch.setattr(module, "answer", answer)
+    monkeypatch.setattr(module, "prepare", prepare)
+    monkeypatch.setattr(module, "run", lambda *_: Result((), iter(())))
     return Serving(Config(home=Path("nowhere")), ledger, object())
 
 
@@ -79,7 +81,7 @@ def test_an_answer_that_cannot_be_closed_is_over_all_the_same(
     def stuck() -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(module, "answer", lambda *_: Result((), iter(()), stuck))
+    monkeypatch.setattr(module, "run", lambda *_: Result((), iter(()), stuck))
     result = serving.answer(Question("a"))
     ledger.revision = 2
     with pytest.raises(RuntimeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +15,48 @@ from archive.columns import Column
 from archive.tables import Edition, Table
 
 
+class Stop:
+    """A cord by which another thread stops a query, whatever it is doing: also before its first row is there."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._actions: list[Callable[[], None]] = []
+        self._pulled = False
+
+    @property
+    def pulled(self) -> bool:
+        return self._pulled
+
+    def pull(self) -> None:
+        """Stop what hangs on it, now and later; may be pulled twice."""
+        with self._lock:
+            self._pulled = True
+            actions, self._actions = self._actions, []
+        for action in actions:
+            action()
+
+    def then(self, action: Callable[[], None]) -> None:
+        """Have ``action`` done when the cord is pulled; at once if it has been."""
+        with self._lock:
+            if not self._pulled:
+                self._actions.append(action)
+                return
+        action()
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """``rows``: most rows to deliver (None: all); ``seconds``: most time to run, waiting for the client not counted."""
+    """How far an engine may go.
+
+    ``rows``: most rows to deliver (None: all); ``seconds``: most time to run, waiting for the client not counted;
+    ``stop``: pulled when nobody wants the rows any more; ``gives_way``: the statement reads much, and others that
+    read little go before it.
+    """
 
     rows: int | None = None
     seconds: float | None = None
+    stop: Stop | None = None
+    gives_way: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,10 +74,10 @@ class DuckDB(Engine):
         with self._lock:
             cursor = self._root.cursor()
         running = Running(cursor, self._watch, limits.seconds)
+        if limits.stop is not None:
+            limits.stop.then(running.close)
         try:
-            for name, table in prepared.views.items():
-                cursor.register(name, table)
-            reader = running.start(prepared.text, prepared.parameters, _BATCH)
+            reader = running.start(prepared.text, prepared.parameters, _BATCH, prepared.views)
         except BaseException:
             running.close()
             raise

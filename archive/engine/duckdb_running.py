@@ -6,7 +6,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -68,9 +68,17 @@ class Running:
         self._closed = threading.Event()
         self._using = threading.Lock()  # held while the cursor is used, so that close frees it only afterwards
 
-    def start(self, text: str, parameters: list[Any], batch: int) -> pa.RecordBatchReader:
-        """Send the statement; raises the user's faults where the database finds them now."""
-        return self._inside(lambda: self._cursor.sql(text, params=parameters).to_arrow_reader(batch))
+    def start(
+        self, text: str, parameters: list[Any], batch: int, views: Mapping[str, pa.Table]
+    ) -> pa.RecordBatchReader:
+        """Send the statement, which may name ``views``; raises the user's faults where the database finds them now."""
+
+        def visit() -> pa.RecordBatchReader:
+            for name, table in views.items():
+                self._cursor.register(name, table)
+            return self._cursor.sql(text, params=parameters).to_arrow_reader(batch)
+
+        return self._inside(visit)
 
     def batches(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         """The rows as they come; frees the cursor at the end, on an error and when the consumer stops."""

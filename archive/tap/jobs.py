@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
-from typing import TypeVar
+from dataclasses import replace
 
-from archive.adql import bound
 from archive.dali import Parameters
-from archive.engine.contract import Bindings
 from archive.faults import Fault
 from archive.jobs import Desk, Job, Lane
 from archive.query import Question, Upload
@@ -17,18 +12,12 @@ from archive.results import Envelope, encode
 from archive.serving import Serving
 from archive.tap.request import TapRequest
 from archive.tap.uploads import Allowance, taken
-
-T = TypeVar("T")
+from archive.weight import rows_read
 
 _MARGIN = 2.0  # seconds that the engine lets a statement run beyond its job: it is the runner that ends a job
 
 # Rows that a job of the short lane may read: what the embedded engine scans and sorts within half a minute.
 _SHORT_ROWS = 10_000_000
-_CLOSE = 0.1  # degrees: a crossmatch within this distance looks at few pairs
-_NARROW = 5.0  # degrees: a cone of at most this radius reads few rows of a table that is sorted by position
-
-
-_UNSURE = (bound.Or, bound.Not)  # a condition below these may hold for rows it seems to leave out
 
 
 class TapTask:
@@ -82,83 +71,3 @@ def _question(serving: Serving, asked: TapRequest, job: Job) -> Question:
         default_maxrec=config.default_maxrec,
         hard_maxrec=config.hard_maxrec,
     )
-
-
-def rows_read(query: bound.Bound, bindings: Bindings) -> float:
-    """About how many rows the query reads; a rough guess that errs on the side of many.
-
-    A table read through a narrow cone counts for little. Tables that are joined neither by an equality nor by a
-    small distance are taken times one another.
-    """
-    near = list(_all(query, bound.Near, but=_UNSURE))
-    narrow = {alias for each in near if _radius(each) <= _NARROW for alias in _around_a_point(each)}
-    rows = {
-        stored.alias: 0.0 if stored.alias in narrow else float(_size(stored.table.key, bindings))
-        for stored in _all(query, bound.Stored)
-    }
-    links = [frozenset(field.source for field in _all(each, bound.Field)) for each in near if _radius(each) <= _CLOSE]
-    links += [
-        frozenset(field.source for field in (each.left, each.right) if isinstance(field, bound.Field))
-        for each in _all(query, bound.Comparison, but=_UNSURE)
-        if each.operator == "="
-    ]
-    products = (_product(join, rows, links) for join in _all(query, bound.Join))
-    return max((sum(rows.values()), *products))
-
-
-def _product(join: bound.Join, rows: Mapping[str, float], links: Iterable[frozenset[str]]) -> float:
-    """How many pairs of rows a join has to look at, if nothing links its sides; else 0."""
-    left, right = (set(_aliases(side)) for side in (join.left, join.right))
-    if any(link & left and link & right for link in links):
-        return 0.0
-    return sum(rows.get(alias, 0.0) for alias in left) * sum(rows.get(alias, 0.0) for alias in right)
-
-
-def _aliases(source: bound.Source) -> Iterator[str]:
-    yield from (stored.alias for stored in _all(source, bound.Stored))
-    yield from (sub.alias for sub in _all(source, bound.Sub))
-    yield from (use.alias for use in _all(source, bound.CommonSource))
-
-
-def _size(key: tuple[str, str], bindings: Bindings) -> int:
-    if key in bindings.editions:
-        return bindings.editions[key].rows
-    return bindings.arrow[key].num_rows if key in bindings.arrow else 0
-
-
-def _radius(near: bound.Near) -> float:
-    """The radius in degrees; no limit where it is not fixed."""
-    return _number(near.radius)
-
-
-def _number(value: bound.Value) -> float:
-    """What a fixed value comes to, such as ``2.0 / 3600``; infinity for what is not fixed."""
-    match value:
-        case bound.Constant(value=int() | float() as number):
-            return number
-        case bound.Convert(operand=operand):
-            return _number(operand)
-        case bound.Arithmetic(operator="*", left=left, right=right):
-            return _number(left) * _number(right)
-        case bound.Arithmetic(operator="/", left=left, right=right) if 0 < _number(right) < math.inf:
-            return _number(left) / _number(right)
-    return math.inf
-
-
-def _around_a_point(near: bound.Near) -> Iterator[str]:
-    """The alias of the table whose positions are asked to be near a fixed point."""
-    for lon, other in ((near.lon1, near.lon2), (near.lon2, near.lon1)):
-        if isinstance(lon, bound.Field) and not any(_all(other, bound.Field)):
-            yield lon.source
-
-
-def _all(node: object, kind: type[T], *, but: tuple[type, ...] = ()) -> Iterator[T]:
-    """Every node of ``kind`` in a bound tree, itself included; what stands below a node of ``but`` is left out."""
-    if isinstance(node, kind):
-        yield node
-    if isinstance(node, tuple):
-        for part in node:
-            yield from _all(part, kind, but=but)
-    elif is_dataclass(node) and type(node).__module__ == bound.__name__ and not isinstance(node, but):
-        for each in fields(node):
-            yield from _all(getattr(node, each.name), kind, but=but)
