@@ -7,21 +7,37 @@ by position are prepared in ``crossmatch``. Boundaries count as inside, to withi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from archive.adql import bound
 from archive.columns import Datatype
 from archive.engine import elements as el
 from archive.faults import UsageFault
 from archive.sky import CELLS, Circle, Outline, Ranges, cone_ranges, few_ranges, polygon_ranges
-
-if TYPE_CHECKING:
-    from archive.engine.select import Writer
+from archive.tables import Table
 
 HEALPIX = "_healpix_29"
 
 _FEW_ROWS = 20_000  # reading so many costs less than planning a test of each range
 _MOST_WRITTEN = 64  # exact ranges in the text of a statement
+
+
+class Stored(Protocol):
+    """Where the rows of a table lie, as far as geometry asks."""
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def healpix(self) -> bool: ...
+
+
+class Writer(Protocol):
+    """What geometry asks of the statement it stands in: ``select.Writer``."""
+
+    def value(self, value: bound.Value) -> el.Term: ...
+
+    def place_of(self, alias: str) -> tuple[Table, Stored] | None: ...
 
 
 class Sphere:
