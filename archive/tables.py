@@ -49,7 +49,8 @@ class Table:
     still understood without being shown (renamed away or hidden) are ``former``, with the descriptions they had.
     ``derived`` gives each shown or former name that is not a stored column as an ADQL expression over others;
     ``rows_of`` is the table whose edition holds the rows, where that is not this one (a pinned version).
-    ``position``, ``primary_key`` and indexes name stored columns.
+    ``position``, ``primary_key`` and indexes name stored columns. ``regions`` is for tables of one row: what a column
+    holds is a part of the sky that is known beforehand, as half-open ranges of nested HEALPix cells at order 29.
     """
 
     schema: str
@@ -69,6 +70,7 @@ class Table:
     former: tuple[Column, ...] = ()
     derived: Mapping[str, str] = field(default_factory=dict)
     rows_of: tuple[str, str] | None = None
+    regions: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     by_name: Mapping[str, Column] = field(init=False, repr=False, compare=False)
     by_folded: Mapping[str, tuple[Column, ...]] = field(init=False, repr=False, compare=False)
 

@@ -21,6 +21,7 @@ from archive.adql.shapes import (
     checked_place,
     exactly,
     is_combined,
+    known_region,
     numbers_of,
     of_family,
     place,
@@ -45,17 +46,18 @@ def apply(entry: Function, arguments: Values, session: Session) -> Value:
 
 
 def _contains(entry: Function, arguments: Values, session: Session) -> Value:
-    inner, outer = (_shape(entry, argument) for argument in exactly(entry, arguments, 2))
+    inner, outer = (_shape(entry, argument, session) for argument in exactly(entry, arguments, 2))
     return bound.Truth(within(inner, outer, session), INT)
 
 
 def _intersects(entry: Function, arguments: Values, session: Session) -> Value:
-    left, right = (_shape(entry, argument) for argument in exactly(entry, arguments, 2))
+    left, right = (_shape(entry, argument, session) for argument in exactly(entry, arguments, 2))
     return bound.Truth(overlaps(left, right, session), INT)
 
 
-def _shape(entry: Function, argument: Value) -> Value:
-    """An argument of CONTAINS or INTERSECTS: a geometry, a MOC literal or NULL."""
+def _shape(entry: Function, argument: Value, session: Session) -> Value:
+    """An argument of CONTAINS or INTERSECTS: a geometry, a MOC (literal or uploaded) or NULL."""
+    argument = known_region(argument, session)
     if (
         isinstance(argument, bound.Pixels)
         or is_combined(argument)
@@ -191,6 +193,7 @@ _SQUARE = plain(Datatype.DOUBLE, "deg**2", "phys.angArea")
 
 def _area(entry: Function, arguments: Values, session: Session) -> Value:
     """Square degrees: 2 pi (1 - cos r) for a circle, a count of cells for a MOC."""
+    arguments = tuple(known_region(argument, session) for argument in arguments)
     if len(arguments) == 1 and isinstance(arguments[0], bound.Pixels):
         cells = sum(high - low for low, high in arguments[0].ranges)
         return bound.Constant(cells * _SPHERE / (12 * 4**moc.MAX_ORDER), _SQUARE)

@@ -174,7 +174,18 @@ class Named:
 class Session:
     """What one call of ``resolve`` knows and gathers. ``subquery`` is set by ``resolve``, which owns queries."""
 
-    __slots__ = ("_aliases", "catalog", "common", "frames", "notes", "pending", "query", "subquery", "tables")
+    __slots__ = (
+        "_aliases",
+        "catalog",
+        "common",
+        "frames",
+        "notes",
+        "pending",
+        "query",
+        "regions",
+        "subquery",
+        "tables",
+    )
 
     subquery: Callable[[tree.Body, Block | None, Session], Named]
 
@@ -186,6 +197,7 @@ class Session:
         self.pending: set[str] = set()  # common tables not yet defined
         self.notes: list[str] = []
         self.frames: set[str] = set()
+        self.regions: dict[tuple[str, str], tuple[tuple[int, int], ...]] = {}  # fields that hold a known region
         self._aliases = 0
 
     def alias(self) -> str:

@@ -256,9 +256,19 @@ def _from_stcs(region: stcs.Region, session: Session) -> Value:
     return _circle_of(lon, lat, numbers[2]) if region.kind == "CIRCLE" else _box_of(lon, lat, numbers[2], numbers[3])
 
 
+def known_region(value: Value, session: Session) -> Value:
+    """``value``, or the region it holds in its table's only row."""
+    if not isinstance(value, bound.Field) or (found := session.regions.get((value.source, value.name))) is None:
+        return value
+    return bound.Pixels(found, MOC)
+
+
 def moc(entry: Function, arguments: Values, session: Session) -> Value:
-    """MOC of a literal."""
+    """MOC of a literal, or of an uploaded map, which is one already."""
     (given,) = exactly(entry, arguments, 1)
+    given = known_region(given, session)
+    if isinstance(given, bound.Pixels):
+        return given
     if not isinstance(given, bound.Constant) or not isinstance(given.value, str):
         raise refuse(entry, "the map must be a literal")
     return bound.Pixels(ranges(given.value), MOC)

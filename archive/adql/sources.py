@@ -73,6 +73,7 @@ class _Sources:
         table = find_table(node, session)
         session.tables[table.key] = table
         alias = session.alias()
+        session.regions |= {(alias, name): ranges for name, ranges in table.regions.items()}
         schema = None if called else table.schema
         return Relation(bound.Stored(alias, table), (VisibleTable(alias, called or table.name, schema, table),))
 

@@ -6,13 +6,17 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+import pyarrow as pa
 from flask import Request
 
-from archive.columns import is_regular_identifier
+from archive.adql import moc
+from archive.adql.types import Refused
+from archive.columns import Column, Datatype, arrow_type, is_regular_identifier
 from archive.config import Config
 from archive.faults import UsageFault
 from archive.intake import Measure, read
 from archive.intake.fetch import Outbound, fetch
+from archive.intake.moc import Ranges, read_moc, text_of
 from archive.query import UPLOADS, Upload
 from archive.tables import Table
 
@@ -113,5 +117,40 @@ def _content(source: Source, parts: Mapping[str, bytes], outbound: Outbound) -> 
 
 
 def _read(name: str, content: bytes, measure: Measure) -> Upload:
-    table = read(content, f"The uploaded table {name}", measure)
+    called = f"The uploaded table {name}"
+    measure.check_size(len(content), called)
+    unpacked = measure.unpacked(content, called)
+    region = _region(unpacked, called, measure)
+    if region is not None:
+        return _as_row(name, *region)
+    table = read(unpacked, called, measure)
     return Upload(Table(UPLOADS, name, table.columns, rows=table.rows.num_rows), table.rows)
+
+
+# --- maps -----------------------------------------------------------------------------------------
+
+_MOC = Column("moc", Datatype.CHAR, "*", "moc", ucd="pos.outline", description="the uploaded map (MOC 2.0), ICRS")
+_MOC_BYTES = 40  # of text for each range of cells: more than any takes
+
+
+def _region(content: bytes, called: str, measure: Measure) -> tuple[str, Ranges] | None:
+    """The text and the cells of a coverage map; None if ``content`` is something else."""
+    if content.startswith(b"SIMPLE"):
+        ranges = read_moc(content, called, measure)
+        return None if ranges is None else (text_of(ranges), ranges)
+    if not moc.is_moc(content[:40].decode("latin-1")):
+        return None
+    replace(measure, size=min(measure.size, _MOC_BYTES * measure.rows)).check_size(len(content), called)
+    try:
+        text = content.decode()
+        ranges = moc.ranges(text)
+    except (Refused, UnicodeDecodeError) as refusal:
+        raise UsageFault(f"{called} is not a MOC: {refusal}", getattr(refusal, "remedy", "")) from refusal
+    measure.check_rows(len(ranges), called)
+    return text.strip(), ranges
+
+
+def _as_row(name: str, text: str, ranges: Ranges) -> Upload:
+    """A map as a table of one row, whose column ``moc`` can stand where queries have a region."""
+    table = Table(UPLOADS, name, (_MOC,), rows=1, regions={_MOC.name: ranges})
+    return Upload(table, pa.table({_MOC.name: pa.array([text], arrow_type(_MOC))}))
