@@ -95,7 +95,7 @@ CREATE OR REPLACE FUNCTION archive_udf.number(x boolean) RETURNS integer LANGUAG
 
 -- Points. The first test of within and closer follows from the second and is cheap.
 CREATE OR REPLACE FUNCTION archive_udf.square(x float8) RETURNS float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN greatest(abs(x), 1e-150) * greatest(abs(x), 1e-150);
+    RETURN greatest(abs(x), 1e-100) * greatest(abs(x), 1e-100);
 CREATE OR REPLACE FUNCTION archive_udf.turned(lon float8) RETURNS float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN lon - 360 * floor(lon / 360);
 CREATE OR REPLACE FUNCTION archive_udf.separation(lon1 float8, lat1 float8, lon2 float8, lat2 float8) RETURNS float8
@@ -196,7 +196,7 @@ BEGIN
             + (z - o[e + 5]) * (z - o[e + 8]) <= 1.7453292519943295e-14 * (o[e + 12] + 1.7453292519943295e-14) THEN
             RETURN true;
         END IF;
-        IF CASE WHEN o[e + 1] > o[e + 2] THEN at >= o[e + 1] OR at < o[e + 2] ELSE at >= o[e + 1] AND at < o[e + 2] END
+        IF (at >= o[e + 1])::integer + (at < o[e + 2])::integer + (o[e + 1] > o[e + 2])::integer = 2
             AND (side < 0) = (o[e + 13] > 0) AND side <> 0 THEN
             found := NOT found;
         END IF;

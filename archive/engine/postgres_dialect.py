@@ -1,0 +1,236 @@
+"""How PostgreSQL spells our elements and functions: a compile-only dialect and one table of renderings.
+
+Values stand in the text as literals that name their type. Parameters would switch the driver's streaming off; a bare
+number with a point would be exact decimal, not the double it is.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.dialects.postgresql.base import PGCompiler, PGDialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import IdentifierPreparer, SQLCompiler
+from sqlalchemy.sql.expression import BindParameter
+
+from archive.columns import Column, Datatype
+from archive.engine import elements as el
+from archive.engine.duckdb_macros import outline_rows
+from archive.sky import TOLERANCE, Circle, Outline
+
+UDF = "archive_udf"
+"""The schema of our functions (``postgres.sql``)."""
+
+_SCALARS: Mapping[Datatype, str] = {
+    Datatype.BOOLEAN: "boolean",
+    Datatype.BIT: "boolean",
+    Datatype.BYTE: f"{UDF}.byte",
+    Datatype.SHORT: "smallint",
+    Datatype.INT: "integer",
+    Datatype.LONG: "bigint",
+    Datatype.FLOAT: "real",
+    Datatype.DOUBLE: "float8",
+    Datatype.FLOAT_COMPLEX: "real[]",
+    Datatype.DOUBLE_COMPLEX: "float8[]",
+}
+
+
+class QuoteAll(IdentifierPreparer):
+    """Every name in quotes, so that no word is reserved."""
+
+    def _requires_quotes(self, value: str) -> bool:
+        return True
+
+
+class Literals(PGCompiler):
+    """Writes each parameter as a literal of its type."""
+
+    def visit_bindparam(self, bindparam: BindParameter[Any], *args: Any, **kw: Any) -> str:
+        return literal(bindparam.value)
+
+
+class PostgresDialect(PGDialect):
+    """Compiles only; statements run through ADBC, which streams Arrow."""
+
+    supports_statement_cache = True
+    preparer = QuoteAll  # type: ignore[assignment]
+    statement_compiler = Literals
+
+
+DIALECT = PostgresDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+
+
+def literal(value: Any) -> str:
+    """A value as a closed term that means exactly it, with ``standard_conforming_strings`` on.
+
+    ``value`` is a float, text, a time without zone, or a list (of lists) of floats.
+    """
+    match value:
+        case float():
+            return f"'{value!r}'::float8"
+        case str():
+            quoted = value.replace("'", "''")
+            return f"'{quoted}'::text"
+        case datetime.datetime():
+            return f"TIMESTAMP '{value.isoformat(sep=' ')}'"
+        case list():
+            return f"'{_array(value)}'::float8[]"
+    raise TypeError(type(value).__name__)
+
+
+def _array(values: Sequence[Any]) -> str:
+    texts = (_array(value) if isinstance(value, list) else repr(float(value)) for value in values)
+    return f"{{{','.join(texts)}}}"
+
+
+def type_name(column: Column) -> str:
+    """PostgreSQL's name for the type of ``column``; its lists have no fixed length."""
+    if column.is_timestamp:
+        return "timestamp"
+    if column.datatype.is_text:
+        return "text"
+    scalar = _SCALARS[column.datatype]
+    return scalar if column.arraysize is None or scalar.endswith("[]") else f"{scalar}[]"
+
+
+_CALLS: Mapping[str, str] = {
+    "abs": "abs({0})",
+    "ceiling": "ceil({0})",
+    "floor": "floor({0})",
+    "degrees": "degrees({0})",
+    "radians": "radians({0})",
+    "rand": "random()",
+    "atan": "atan({0})",
+    "atan2": "atan2({0}, {1})",
+    "lower": f"lower({{0}} COLLATE {UDF}.letters)",
+    "upper": f"upper({{0}} COLLATE {UDF}.letters)",
+    "coord1": "({0})[1]",
+    "coord2": "({0})[2]",
+    "radius": "({0})[3]",
+    "area": f"{UDF}.polygon_area({{0}})",
+    "centroid": f"{UDF}.polygon_centroid({{0}})",
+    "rotate": f"{UDF}.rotate({{0}}, ARRAY[{{1}}, {{2}}, {{3}}, {{4}}, {{5}}, {{6}}, {{7}}, {{8}}, {{9}}])",
+    "ivo_healpix_index": f"{UDF}.healpix_index({{0}}, {{1}}, {{2}})",
+    "ivo_healpix_center": f"{UDF}.healpix_center({{0}}, {{1}})",
+    "ivo_to_mjd": "((extract(epoch from {0}) * 1000000)::float8 / 8.64e10::float8 + 40587)",
+    "ivo_hasword": f"{UDF}.has_words({{0}}, {{1}})",
+    "ivo_hashlist_has": f"{UDF}.hash_listed({{0}}, {{1}})",
+    "ivo_hms_to_degrees": f"{UDF}.hms({{0}})",
+    "ivo_dms_to_degrees": f"{UDF}.dms({{0}})",
+    "ivo_string_agg": "string_agg({0}, {1} ORDER BY {0})",
+    "ivo_histogram": f"coalesce({UDF}.histogram({{0}}, {{1}}, {{2}}, {{3}}), array_fill(0::bigint, ARRAY[{{3}} + 2]))",
+    "sum": f"{UDF}.total(sum({{distinct}}{UDF}.addend({{0}})))",
+    "avg": "avg({distinct}({0})::float8)",
+    "min": "min({0})",
+    "max": "max({0})",
+    "count": "count({distinct}{0})",
+}
+"""Keys whose call is PostgreSQL's own or differs from their name; the rest are functions of ours of the same name."""
+
+
+def invoke(function: str, texts: Sequence[str], unique: bool) -> str:
+    """A call of ``function`` with arguments that are closed terms; ``unique`` for an aggregate over DISTINCT values."""
+    match function:
+        case "count" if not texts:
+            return "count(*)"
+        case "coalesce":
+            return f"coalesce({', '.join(texts)})"
+        case "polygon":
+            return f"{UDF}.polygon(ARRAY[{', '.join(texts)}])"
+        case "ivo_string_agg" if unique:
+            return f"string_agg(DISTINCT {texts[0]}, {texts[1]} ORDER BY {texts[0]})"
+    call = _CALLS.get(function)
+    if call is None:
+        return f"{UDF}.{function}({', '.join(texts)})"
+    return call.format(*texts, distinct="DISTINCT " if unique else "")
+
+
+@compiles(el.Invoke, "postgresql")
+def _invoke(element: el.Invoke, compiler: SQLCompiler, **kw: Any) -> str:
+    texts = [el.written(compiler, term, **kw) for term in element.terms]
+    return invoke(element.function, texts, element.unique)
+
+
+@compiles(el.Real, "postgresql")
+def _real(element: el.Real, compiler: SQLCompiler, **kw: Any) -> str:
+    return literal(float(element.value))
+
+
+@compiles(el.As, "postgresql")
+def _as(element: el.As, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"CAST({el.written(compiler, element.term, **kw)} AS {type_name(element.column)})"
+
+
+@compiles(el.Number, "postgresql")
+def _number(element: el.Number, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"({el.written(compiler, element.term, **kw)})::integer"
+
+
+@compiles(el.Quotient, "postgresql")
+def _quotient(element: el.Quotient, compiler: SQLCompiler, **kw: Any) -> str:
+    left, right = el.written(compiler, element.left, **kw), el.written(compiler, element.right, **kw)
+    if element.whole:
+        return f"({left} {element.operator} nullif({right}, 0))"
+    return f"{UDF}.{'quotient' if element.operator == '/' else 'remainder'}({left}, {right})"
+
+
+@compiles(el.Matches, "postgresql")
+def _matches(element: el.Matches, compiler: SQLCompiler, **kw: Any) -> str:
+    term, pattern = el.written(compiler, element.term, **kw), el.written(compiler, element.pattern, **kw)
+    if element.folded:
+        return f"({term} COLLATE {UDF}.letters ILIKE {pattern} ESCAPE '')"
+    return f"({term} LIKE {pattern} ESCAPE '')"
+
+
+@compiles(el.Exploded, "postgresql")
+def _exploded(element: el.Exploded, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"unnest({el.written(compiler, element.term, **kw)})"
+
+
+@compiles(el.Cone, "postgresql")
+def _cone(element: el.Cone, compiler: SQLCompiler, **kw: Any) -> str:
+    lon, lat = el.written(compiler, element.lon, **kw), el.written(compiler, element.lat, **kw)
+    return cone_test(lon, lat, element.circle, element.inclusive)
+
+
+def cone_test(lon: str, lat: str, circle: Circle, inclusive: bool) -> str:
+    """Whether a position is in a constant circle, by half the versine: all that can be is computed beforehand.
+
+    Beyond 90 degrees the test is whether the position is outside the circle around the antipode: so both are
+    exact to rounding for radii near 0 and near 180.
+    """
+    reach = circle.radius + (TOLERANCE if inclusive else -TOLERANCE)
+    half, flat = literal(math.pi / 360), literal(math.cos(math.radians(circle.lat)))
+    if reach <= 90:
+        along, across, sign = "-", "sin", "<=" if inclusive else "<"
+        bound = math.sin(math.radians(reach) / 2) ** 2 if reach >= 0 else -1.0
+    else:
+        along, across, sign = "+", "cos", ">=" if inclusive else ">"
+        bound = math.sin(math.radians(180 - reach) / 2) ** 2 if reach < 180 else -1.0
+    return (
+        f"({UDF}.square(sin(({lat} {along} {literal(circle.lat)}) * {half})) + cos(radians({lat})) * {flat}"
+        f" * {UDF}.square({across}(({lon} - {literal(circle.lon)}) * {half})) {sign} {literal(bound)})"
+    )
+
+
+@compiles(el.Inside, "postgresql")
+def _inside(element: el.Inside, compiler: SQLCompiler, **kw: Any) -> str:
+    lon, lat = el.written(compiler, element.lon, **kw), el.written(compiler, element.lat, **kw)
+    return f"{UDF}.point_in_outline({lon}, {lat}, {outline(element.outline)})"
+
+
+def outline(polygon: Outline) -> str:
+    """A constant polygon as ``outline`` in ``postgres.sql`` would make it; its area is not asked for."""
+    edges = [number for row in outline_rows(polygon) for number in row]
+    return literal([float(polygon.pole_inside), 0.0, *edges])
+
+
+@compiles(el.InCells, "postgresql")
+def _in_cells(element: el.InCells, compiler: SQLCompiler, **kw: Any) -> str:
+    # As ranges in one array of pairs: the cell is looked up by bisection, however many there are.
+    term = el.written(compiler, element.term, **kw)
+    edges = ",".join(f"{low},{high}" for low, high in element.ranges)
+    return f"(width_bucket({term}, '{{{edges}}}'::bigint[]) % 2 = 1)"
