@@ -11,10 +11,8 @@ any winding, any size and at the poles.
 
 from __future__ import annotations
 
-import json
 import math
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import astropy.units as u
@@ -22,8 +20,6 @@ import numpy as np
 from astropy.coordinates import Latitude, Longitude
 from cdshealpix.nested import cone_search, healpix_to_lonlat, lonlat_to_healpix
 from numpy.typing import ArrayLike, NDArray
-
-from archive.faults import UsageFault
 
 ORDER = 29
 CELLS = 12 << (2 * ORDER)
@@ -36,7 +32,6 @@ TOLERANCE = 1e-12
 
 _MOST_RANGES = 16
 _MOST_CELLS = 64
-_MOC_WORD = re.compile(r"(?P<order>[0-9]{1,2})/|(?P<low>[0-9]{1,19})(?:-(?P<high>[0-9]{1,19}))?")
 _FINEST = 26  # a cover of finer cells would be narrower than rounding in the positions it must contain
 _SLACK = 1e-7  # degrees added to every region: about one cell of order 29, far above rounding
 _CELL_WIDTH = 58.6323  # degrees, square root of the area of a base cell
@@ -127,58 +122,6 @@ def polygon_ranges(vertices: Sequence[tuple[float, float]], most: int = _MOST_RA
         cells = np.repeat(cells, 4) * np.uint64(4) + np.tile(np.arange(4, dtype=np.uint64), len(cells))
         cells = cells[outline.may_touch(cells, depth)]
     return few_ranges(_ranges_of(cells, np.full(len(cells), depth)), most)
-
-
-def moc_ranges(text: str) -> Ranges:
-    """The order-29 ranges of a spatial MOC written as ASCII (``3/1-4 5/7``) or JSON (``{"3": [1, 2]}``), exact.
-
-    Raises ``UsageFault`` naming the part that is wrong (MOC 2.0 sections 4.2.2 and 4.2.3).
-    """
-    cells = _moc_json(text) if text.lstrip().startswith("{") else _moc_ascii(text)
-    return tuple(_joined(sorted(_moc_range(order, low, high) for order, low, high in cells)))
-
-
-def _moc_ascii(text: str) -> Iterator[tuple[int, int, int]]:
-    order = -1
-    for word in re.sub(r"\s*([-/])\s*", r"\1", text).replace(",", " ").replace("/", "/ ").split():
-        parts = _MOC_WORD.fullmatch(word)
-        if parts is None or (order < 0 and not parts["order"]):
-            raise _bad_moc(word)
-        if parts["order"]:
-            order = int(parts["order"])
-            yield order, 0, -1  # checks the order even where no cell follows
-        else:
-            yield order, int(parts["low"]), int(parts["high"] or parts["low"])
-
-
-def _moc_json(text: str) -> Iterator[tuple[int, int, int]]:
-    try:
-        levels = json.loads(text)
-    except ValueError as error:
-        raise _bad_moc(text.strip()) from error
-    for order, cells in levels.items():
-        if not order.isdecimal() or not isinstance(cells, list):
-            raise _bad_moc(f"{order}: {cells}")
-        yield int(order), 0, -1
-        for cell in cells:
-            if type(cell) is not int:
-                raise _bad_moc(str(cell))
-            yield int(order), cell, cell
-
-
-def _moc_range(order: int, low: int, high: int) -> tuple[int, int]:
-    if order > ORDER or low < 0 or high >= 12 << (2 * order) or (high < low and (low, high) != (0, -1)):
-        raise _bad_moc(f"{order}/{low}-{high}" if high >= low else f"{order}/")
-    shift = 2 * (ORDER - order)
-    return low << shift, (high + 1) << shift
-
-
-def _bad_moc(part: str) -> UsageFault:
-    shown = part if len(part) <= 40 else part[:40] + "..."
-    return UsageFault(
-        f"The MOC is wrong at '{shown}'.",
-        f'Write orders 0 to {ORDER} with their HEALPix cells as ASCII (3/1-4 5/7) or JSON ({{"3": [1, 2]}}).',
-    )
 
 
 class Outline:

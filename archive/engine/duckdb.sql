@@ -2,7 +2,8 @@
 -- optimizer sees through them, and cost nothing where they are not used. Each names only those before it.
 --
 -- Angles are degrees, points DOUBLE[2], circles DOUBLE[3], polygons flat lists of longitudes and latitudes.
--- list_transform([x], lambda n: ...)[1] is how SQL says "let n be x".
+-- list_transform([x], lambda n: ...)[1] is how SQL says "let n be x"; arguments stand only in x, since a subquery or an
+-- aggregate cannot stand inside a lambda, and so that a long argument is written and computed once.
 
 -- What lies this close to a boundary counts as on it (sky.TOLERANCE), in degrees and radians; a count above all edges.
 CREATE MACRO tolerance() AS 1e-12;
@@ -74,15 +75,18 @@ CREATE MACRO outline(v) AS list_transform(
 
 -- Inside by the parity of the edges that the meridian northwards of a position crosses; on an edge is inside.
 CREATE MACRO side(e, p) AS (e[9] * (p[1] - e[3]) + e[10] * (p[2] - e[4]) + e[11] * (p[3] - e[5]));
-CREATE MACRO on_edge(e, p) AS (abs(side(e, p)) <= rim() AND (p[1] - e[3]) * (p[1] - e[6]) + (p[2] - e[4]) * (p[2] - e[7])
+CREATE MACRO on_edge(e, p) AS (abs(side(e, p)) <= rim()
+    AND (p[1] - e[3]) * (p[1] - e[6]) + (p[2] - e[4]) * (p[2] - e[7])
     + (p[3] - e[5]) * (p[3] - e[8]) <= rim() * (e[12] + rim()));
-CREATE MACRO spans(e, lon) AS (CAST(lon >= e[1] AS INTEGER) + CAST(lon < e[2] AS INTEGER) + CAST(e[1] > e[2] AS INTEGER) = 2);
+CREATE MACRO spans(e, lon) AS
+    (CAST(lon >= e[1] AS INTEGER) + CAST(lon < e[2] AS INTEGER) + CAST(e[1] > e[2] AS INTEGER) = 2);
 CREATE MACRO crossings(edges, lon, p) AS list_sum(list_transform(edges, lambda e: CASE
     WHEN on_edge(e, p) THEN on_boundary() WHEN spans(e, lon) AND side(e, p) * e[13] < 0 THEN 1 ELSE 0 END));
 CREATE MACRO inside(edges, pole, lon, p) AS list_transform([crossings(edges, lon, p)],
     lambda n: n >= on_boundary() OR n % 2 != pole)[1];
-CREATE MACRO point_in_outline(x, y, edges, pole) AS CASE WHEN x + y IS NOT NULL THEN
-    list_transform([{'lon': turned(x), 'p': unit(x, y)}], lambda s: inside(edges, pole, s.lon, s.p))[1] END;
+CREATE MACRO point_in_outline(x, y, outline) AS list_transform(
+    [{'o': outline, 'lon': turned(x), 'p': unit(x, y)}],
+    lambda s: CASE WHEN s.lon + s.p[1] + s.o.pole IS NOT NULL THEN inside(s.o.edges, s.o.pole, s.lon, s.p) END)[1];
 
 -- Distances to edges; edges that cross.
 CREATE MACRO start_of(e) AS array_value(e[3], e[4], e[5]);
@@ -101,33 +105,37 @@ CREATE MACRO edges_cross(es, fs) AS list_bool_or(list_transform(es,
 
 -- Relations of shapes. What a circle leaves out is a circle around its antipode: a polygon inside the circle must not
 -- reach into that.
-CREATE MACRO point_in_polygon(x, y, v) AS list_transform([outline(v)], lambda o: point_in_outline(x, y, o.edges, o.pole))[1];
+CREATE MACRO point_in_polygon(x, y, v) AS point_in_outline(x, y, outline(v));
 CREATE MACRO holds_circle(o, lon, p, r) AS
     (inside(o.edges, o.pole, lon, p) AND boundary_distance(o.edges, p) >= r - tolerance());
 CREATE MACRO circle_in_polygon(c, v) AS list_transform(
-    list_transform([c], lambda k: {'o': outline(v), 'lon': turned(k[1]), 'p': unit(k[1], k[2]), 'r': k[3]}),
+    list_transform([{'o': outline(v), 'c': c}], lambda s: {'o': s.o, 'lon': turned(s.c[1]),
+        'p': unit(s.c[1], s.c[2]), 'r': s.c[3]}),
     lambda s: CASE WHEN s.r IS NOT NULL AND s.o IS NOT NULL THEN holds_circle(s.o, s.lon, s.p, s.r) END)[1];
 CREATE MACRO stays_away(o, lon, p, r) AS
     (r <= 0 OR (NOT inside(o.edges, o.pole, lon, p) AND boundary_distance(o.edges, p) >= r - tolerance()));
-CREATE MACRO polygon_in_circle(v, c) AS list_transform(list_transform([c], lambda k:
-        {'o': outline(v), 'lon': turned(k[1] + 180), 'p': unit(k[1] + 180, -k[2]), 'r': 180 - k[3]}),
+CREATE MACRO polygon_in_circle(v, c) AS list_transform(
+    list_transform([{'o': outline(v), 'c': c}], lambda s: {'o': s.o, 'lon': turned(s.c[1] + 180),
+        'p': unit(s.c[1] + 180, -s.c[2]), 'r': 180 - s.c[3]}),
     lambda s: CASE WHEN s.r IS NOT NULL AND s.o IS NOT NULL THEN stays_away(s.o, s.lon, s.p, s.r) END)[1];
 CREATE MACRO comes_near(o, lon, p, r) AS
     (r >= 0 AND (inside(o.edges, o.pole, lon, p) OR boundary_distance(o.edges, p) <= r + tolerance()));
 CREATE MACRO polygon_meets_circle(v, c) AS list_transform(
-    list_transform([c], lambda k: {'o': outline(v), 'lon': turned(k[1]), 'p': unit(k[1], k[2]), 'r': k[3]}),
+    list_transform([{'o': outline(v), 'c': c}], lambda s: {'o': s.o, 'lon': turned(s.c[1]),
+        'p': unit(s.c[1], s.c[2]), 'r': s.c[3]}),
     lambda s: CASE WHEN s.r IS NOT NULL AND s.o IS NOT NULL THEN comes_near(s.o, s.lon, s.p, s.r) END)[1];
 CREATE MACRO circle_meets_polygon(c, v) AS polygon_meets_circle(v, c);
 CREATE MACRO holds_start(o, e) AS inside(o.edges, o.pole, longitude(start_of(e)), start_of(e));
 CREATE MACRO middle(e) AS unit(longitude(addition(start_of(e), end_of(e))), latitude(addition(start_of(e), end_of(e))));
 CREATE MACRO holds_middle(o, e) AS inside(o.edges, o.pole, longitude(middle(e)), middle(e));
 CREATE MACRO polygon_in_polygon(v, w) AS list_transform([{'i': outline(v), 'o': outline(w)}], lambda s:
-    list_bool_and(list_transform(s.i.edges, lambda e: holds_start(s.o, e) AND holds_middle(s.o, e)))
-    AND NOT edges_cross(s.i.edges, s.o.edges))[1];
+    CASE WHEN s.i IS NOT NULL AND s.o IS NOT NULL THEN
+        list_bool_and(list_transform(s.i.edges, lambda e: holds_start(s.o, e) AND holds_middle(s.o, e)))
+    AND NOT edges_cross(s.i.edges, s.o.edges) END)[1];
 CREATE MACRO polygon_meets_polygon(v, w) AS list_transform([{'i': outline(v), 'o': outline(w)}], lambda s:
-    edges_cross(s.i.edges, s.o.edges)
+    CASE WHEN s.i IS NOT NULL AND s.o IS NOT NULL THEN edges_cross(s.i.edges, s.o.edges)
     OR list_bool_or(list_transform(s.i.edges, lambda e: holds_start(s.o, e)))
-    OR list_bool_or(list_transform(s.o.edges, lambda e: holds_start(s.i, e))))[1];
+    OR list_bool_or(list_transform(s.o.edges, lambda e: holds_start(s.i, e))) END)[1];
 
 -- Measures. Half the sum of each edge's angle times its normal is the integral of position over the side to the left.
 -- polygon_cap is a circle around all vertices, the whole sky where none below 90 degrees is sure to hold the polygon.
@@ -143,8 +151,8 @@ CREATE MACRO polygon_centroid(v) AS list_transform(
 CREATE MACRO rotated_vertex(p, m) AS list_transform([array_value(m[1] * p[1] + m[2] * p[2] + m[3] * p[3],
     m[4] * p[1] + m[5] * p[2] + m[6] * p[3], m[7] * p[1] + m[8] * p[2] + m[9] * p[3])],
     lambda q: [longitude(q), latitude(q)])[1];
-CREATE MACRO rotate(v, m) AS list_transform([v],
-    lambda w: flatten(list_transform(corners(w), lambda c: rotated_vertex(c.p, m))))[1];
+CREATE MACRO rotate(v, m) AS list_transform([{'v': v, 'm': m}],
+    lambda s: flatten(list_transform(corners(s.v), lambda c: rotated_vertex(c.p, s.m))))[1];
 CREATE MACRO middle_of(ps) AS array_value(
     list_avg(list_transform(ps, lambda p: p[1])), list_avg(list_transform(ps, lambda p: p[2])),
     list_avg(list_transform(ps, lambda p: p[3])));
@@ -182,10 +190,12 @@ CREATE MACRO in_face(k, n, t, q, z, h, north) AS CASE WHEN abs(z) <= 2 / 3::DOUB
 CREATE MACRO healpix_parts(k, lon, lat) AS {'k': CAST(k AS BIGINT), 'n': CAST(1 AS BIGINT) << k,
     't': turned(lon) / 90, 'q': least(3, whole(turned(lon) / 90)), 'z': sin(radians(lat)),
     'h': sqrt(6) * sin(radians(90 - abs(lat)) / 2), 'north': lat > 0};
-CREATE MACRO healpix_index(k, lon, lat) AS CASE WHEN k BETWEEN 0 AND 29 AND abs(lat) <= 90 AND lon IS NOT NULL THEN
-    list_transform(list_transform([healpix_parts(k, lon, lat)],
-        lambda s: in_face(s.k, s.n, s.t, s.q, s.z, s.h, s.north)),
-        lambda f: (f.face << (2 * k)) + spread(f.i) + 2 * spread(f.j))[1] END;
+CREATE MACRO healpix_index(k, lon, lat) AS list_transform(
+    list_transform(list_transform([{'k': k, 'lon': lon, 'lat': lat}],
+        lambda s: CASE WHEN s.k BETWEEN 0 AND 29 AND abs(s.lat) <= 90 AND isfinite(s.lon)
+            THEN healpix_parts(s.k, s.lon, s.lat) END),
+        lambda s: {'k': s.k, 'f': in_face(s.k, s.n, s.t, s.q, s.z, s.h, s.north)}),
+    lambda s: (s.f.face << (2 * s.k)) + spread(s.f.i) + 2 * spread(s.f.j))[1];
 CREATE MACRO ring_of(n, face, i, j) AS ((CASE WHEN face < 4 THEN 2 WHEN face < 8 THEN 3 ELSE 4 END) * n - i - j - 1);
 CREATE MACRO across(face) AS (CASE WHEN face BETWEEN 4 AND 7 THEN 2 * (face % 4) ELSE 2 * (face % 4) + 1 END);
 CREATE MACRO healpix_point(n, face, i, j, ring) AS CASE
@@ -198,10 +208,12 @@ CREATE MACRO healpix_point(n, face, i, j, ring) AS CASE
 CREATE MACRO cell_parts(k, cell) AS {'n': CAST(1 AS BIGINT) << k, 'face': cell >> (2 * k),
     'i': gather(cell & ((CAST(1 AS BIGINT) << (2 * k)) - 1)),
     'j': gather((cell & ((CAST(1 AS BIGINT) << (2 * k)) - 1)) >> 1)};
-CREATE MACRO healpix_center(k, cell) AS
-    CASE WHEN k BETWEEN 0 AND 29 AND cell >= 0 AND cell < (CAST(12 AS BIGINT) << (2 * k)) THEN CAST(
-        list_transform([cell_parts(k, CAST(cell AS BIGINT))],
-            lambda s: healpix_point(s.n, s.face, s.i, s.j, ring_of(s.n, s.face, s.i, s.j)))[1] AS DOUBLE[2]) END;
+CREATE MACRO healpix_center(k, cell) AS CAST(list_transform(
+    list_transform([{'k': k, 'cell': CAST(cell AS BIGINT)}],
+        lambda s: CASE WHEN s.k BETWEEN 0 AND 29 AND s.cell >= 0 AND s.cell < (CAST(12 AS BIGINT) << (2 * s.k))
+            THEN cell_parts(s.k, s.cell) END),
+    lambda s: CASE WHEN s IS NOT NULL THEN
+        healpix_point(s.n, s.face, s.i, s.j, ring_of(s.n, s.face, s.i, s.j)) END)[1] AS DOUBLE[2]);
 
 -- Joins by position: the sky in zones of height h, each cut into blocks about as wide. match_cell is where a position
 -- lies, match_cells all cells that positions within r of it can lie in.
@@ -222,8 +234,9 @@ CREATE MACRO match_zones(lon, lat, r, w, h) AS flatten(list_transform(
         whole((lon - w) / 360 * blocks(z, h)), whole((lon + w) / 360 * blocks(z, h)))));
 CREATE MACRO match_height(r) AS coalesce(greatest(0.005, 4 * r), 1);
 CREATE MACRO match_cells(lon, lat, r, h) AS list_transform(
-    [{'lon': turned(lon), 'lat': lat, 'r': r + 1e-9, 'w': half_width(lat, r + 1e-9)}],
-    lambda s: match_zones(s.lon, s.lat, s.r, s.w, h))[1];
+    list_transform([{'lon': lon, 'lat': lat, 'r': r + 1e-9, 'h': h}],
+        lambda s: {'lon': turned(s.lon), 'lat': s.lat, 'r': s.r, 'w': half_width(s.lat, s.r), 'h': s.h}),
+    lambda s: match_zones(s.lon, s.lat, s.r, s.w, s.h))[1];
 
 -- Texts: sexagesimal angles, words, lists.
 CREATE MACRO sexagesimal(part) AS
@@ -243,7 +256,8 @@ CREATE MACRO dms(t) AS coalesce(
         lower(t), '^\s*([+-]?)(\d+)d\s*([0-5]?\d)m\s*([0-5]?\d(?:\.\d*)?)s\s*$', ['sign', 'd', 'm', 's'])));
 CREATE MACRO words(t) AS regexp_extract_all(lower(t), '[\p{L}\p{N}]+');
 CREATE MACRO has_words(haystack, needle) AS CAST(list_has_all(words(haystack), words(needle)) AS INTEGER);
-CREATE MACRO hash_listed(elements, item) AS CAST(list_contains(string_split(lower(elements), '#'), lower(item)) AS INTEGER);
+CREATE MACRO hash_listed(elements, item) AS
+    CAST(list_contains(string_split(lower(elements), '#'), lower(item)) AS INTEGER);
 
 -- Histograms: bins 0 (below, and NULL) to n + 1 (above).
 CREATE MACRO bin_of(x, low, high, n) AS CASE WHEN x >= high THEN n + 1

@@ -61,11 +61,11 @@ def type_name(column: Column) -> str:
 
 
 def once(text: str, pattern: str) -> str:
-    """``pattern`` with ``text`` in place of ``{0}``, however often: long texts are computed once.
+    """``pattern`` with ``text`` in place of ``{0}``, however often: long and random texts are computed once.
 
     Without this a chain of n functions, each naming its argument twice, would make a statement of 2**n terms.
     """
-    if len(text) < 200:
+    if len(text) < 200 and "random()" not in text:
         return pattern.format(text)
     return f"list_transform([{text}], lambda x: {pattern.format('x')})[1]"
 
@@ -87,7 +87,6 @@ _CALLS: Mapping[str, str] = {
     "area": "polygon_area({0})",
     "centroid": "polygon_centroid({0})",
     "rotate": "rotate({0}, [{1}, {2}, {3}, {4}, {5}, {6}, {7}, {8}, {9}])",
-    "point_in_outline": "point_in_outline({0}, {1}, {2}.edges, {2}.pole)",
     "ivo_healpix_index": "healpix_index({0}, {1}, {2})",
     "ivo_healpix_center": "healpix_center({0}, {1})",
     "ivo_to_mjd": "(epoch_us({0}) / 8.64e10 + 40587)",
@@ -198,7 +197,8 @@ def cone_test(lon: str, lat: str, circle: Circle, inclusive: bool) -> str:
 def _inside(element: el.Inside, compiler: SQLCompiler, **kw: Any) -> str:
     lon, lat = el.written(compiler, element.lon, **kw), el.written(compiler, element.lat, **kw)
     edges = el.written(compiler, el.parameter(outline_rows(element.outline)), **kw)
-    return f"point_in_outline({lon}, {lat}, CAST({edges} AS DOUBLE[][]), {int(element.outline.pole_inside)})"
+    pole = int(element.outline.pole_inside)
+    return f"point_in_outline({lon}, {lat}, {{'edges': CAST({edges} AS DOUBLE[][]), 'pole': {pole}}})"
 
 
 @compiles(el.InCells, "duckdb")

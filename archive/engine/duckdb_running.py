@@ -18,6 +18,7 @@ from archive.faults import FatalFault, Fault, TransientFault, UsageFault
 _log = logging.getLogger(__name__)
 
 _TICK = 0.05  # seconds between two looks of the watch
+_LONGEST_STOP = 5.0  # seconds; an interrupted statement leaves within one
 
 
 class Watch:
@@ -45,13 +46,22 @@ class Watch:
             self._inside.discard(running)
 
     def close(self) -> None:
+        """Stop what is inside, and wait until it has left."""
+        waited = 0.0
+        while (inside := self._now_inside()) and waited < _LONGEST_STOP:
+            for running in inside:
+                running.close()
+            time.sleep(_TICK)
+            waited += _TICK
         self._over.set()
+
+    def _now_inside(self) -> list[Running]:
+        with self._lock:
+            return list(self._inside)
 
     def _look(self) -> None:
         while not self._over.wait(_TICK):
-            with self._lock:
-                inside = list(self._inside)
-            for running in inside:
+            for running in self._now_inside():
                 running.interrupt_if_due()
 
 
