@@ -78,7 +78,7 @@ class Config:
         place = home or Path(environment.get(f"{_PREFIX}HOME") or "archive-home")
         given: dict[str, tuple[str, Any]] = {}
         for name, value in _from_file(place / FILE).items():
-            given[name] = (f"{name} in {place / FILE}", value)
+            given[name] = (f"{name} in {place / FILE}", _beside(place, name, value))
         for name, text in environment.items():
             if name.startswith(_PREFIX) and text:
                 given[name.removeprefix(_PREFIX).lower()] = (name, text)
@@ -132,6 +132,14 @@ def _from_file(path: Path) -> dict[str, Any]:
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageFault(f"{path} cannot be read as TOML: {error}.", "Correct the file.") from error
+
+
+def _beside(place: Path, name: str, value: Any) -> Any:
+    """Folders in the file are told from where the file is."""
+    return str(place / value) if name in _FOLDERS and isinstance(value, str) else value
+
+
+_FOLDERS = ("descriptions", "scratch")
 
 
 def _values(given: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
