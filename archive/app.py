@@ -9,16 +9,22 @@ from contextlib import contextmanager
 from flask import Flask, Response, request
 
 from archive import dali
+from archive.book import Book
 from archive.config import Config
 from archive.engine.duckdb import DuckDB
 from archive.jobs import Jobs, Task
 from archive.ledger import Ledger
+from archive.ledger.querylog import QueryLog
+from archive.metrics import TYPE, Metrics
 from archive.portal import Portal
+from archive.proxies import behind
 from archive.serving import Serving
 from archive.tap import TapFace, TapLane, TapTask
 from archive.uws import uws_blueprint
+from archive.visits import Visits
 
 _PROTOCOLS = ("/tap",)
+_TOLD = f"Location, Link, Retry-After, Content-Disposition, X-Request-Id, {dali.OVERFLOW}"
 _REQUEST_BYTES = 4 * 2**20  # of a request's body beside the files in it; longer ones are refused with 413
 
 
@@ -26,7 +32,8 @@ def create_app(config: Config) -> Flask:
     """The application of ``config``. Call it in the process that serves: what it opens does not survive a fork."""
     serving = _serving(config)
     serving.attend()
-    return assemble(serving, Jobs.of(config))
+    jobs = Jobs.of(config)
+    return assemble(serving, jobs, Book(Metrics(jobs.standing), QueryLog(config.query_log_url)))
 
 
 @contextmanager
@@ -34,9 +41,11 @@ def tasks(config: Config) -> Iterator[Mapping[str, Task]]:
     """What the runners of jobs do, by service. Enter it in the runner's own process."""
     serving = _serving(config)
     leave = serving.attend("work")
+    queries = QueryLog(config.query_log_url)
     try:
-        yield {"tap": TapTask(serving)}
+        yield {"tap": TapTask(serving, Book(Metrics(), queries))}
     finally:
+        queries.close()
         leave()
 
 
@@ -47,19 +56,26 @@ def _serving(config: Config) -> Serving:
     return Serving(config, ledger, engine)
 
 
-def assemble(serving: Serving, jobs: Jobs | None = None) -> Flask:
-    """The application over what is already open; without ``jobs`` it answers synchronous queries only."""
+def assemble(serving: Serving, jobs: Jobs | None = None, book: Book | None = None) -> Flask:
+    """The application over what is already open; without ``jobs`` it answers synchronous queries only, without
+    ``book`` nothing is written down of them.
+    """
+    config = serving.config
+    book = book or Book(Metrics())
     app = Flask(__name__, static_folder=None)
     app.url_map.strict_slashes = False  # /tap/sync/ answers like /tap/sync, without a redirect that loses a POST
-    app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = _REQUEST_BYTES
-    app.before_request(_room_for_files(serving.config.upload_bytes))
-    base_url = _base_url(serving.config.public_url or serving.site.public_url)
+    most = config.upload_bytes + _REQUEST_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = most
+    app.wsgi_app = behind(app.wsgi_app, config.trusted_proxies)  # type: ignore[method-assign]
+    Visits(config.requests, config.stall_seconds, began=book.visit_began, ended=book.visit_ended).attend(app)
+    base_url = _base_url(config.public_url or serving.site.public_url)
     portal = Portal(serving, base_url)
     app.register_blueprint(portal.blueprint())
-    app.register_blueprint(TapFace(serving, base_url).blueprint(), url_prefix="/tap")
+    app.register_blueprint(TapFace(serving, book, base_url).blueprint(), url_prefix="/tap")
     if jobs is not None:
         face = uws_blueprint("tap", jobs, lambda: f"{base_url()}/tap/async", lane=TapLane(serving))
         app.register_blueprint(face, url_prefix="/tap/async")
+    app.add_url_rule("/metrics", "metrics", lambda: Response(book.metrics.text(), content_type=TYPE))
     app.register_error_handler(Exception, _error_page(portal))
     app.after_request(_open_to_other_sites)
     return app
@@ -104,7 +120,7 @@ def _open_to_other_sites(response: Response) -> Response:
     """Pages of other sites (Aladin Lite, Firefly) may use the protocols (CORS)."""
     if _is_protocol():
         response.headers["Access-Control-Allow-Origin"] = "*"
-        response.headers["Access-Control-Expose-Headers"] = "Location, Retry-After, Content-Disposition"
+        response.headers["Access-Control-Expose-Headers"] = _TOLD
         if request.method == "OPTIONS":
             response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, DELETE, OPTIONS"
             response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, Range"

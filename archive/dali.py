@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+import pyarrow as pa
 from flask import Request, Response, has_request_context, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
@@ -22,6 +23,10 @@ from archive.results.formats import Format
 
 XML = "text/xml"  # VOSI 1.1 section 5: text/xml for capabilities, availability and tables
 
+OVERFLOW = "X-Archive-Overflow"  # on answers that are known to be cut when they begin: "rows=" and how many are sent
+
+_SHORT = 2000  # rows; an answer that has no more is sent whole
+_WORTH_PACKING = 1400  # bytes: what fits into one packet is not compressed
 _PLAIN = Envelope()
 _log = logging.getLogger(__name__)
 
@@ -162,32 +167,51 @@ def plain_error(fault: Fault, headers: Mapping[str, str] | None = None) -> Respo
 # --- bodies -----------------------------------------------------------------------------------------
 
 
-def primed(result: Result) -> Result:
-    """``result`` with its first batch drawn, so that what fails at once fails before a status has been sent."""
-    rows = result.batches
-    try:
-        first = list(itertools.islice(rows, 1))
-    except BaseException:
-        result.close()
-        raise
-    result.batches = itertools.chain(first, rows)
-    return result
+def answered(result: Result, format_: Format, request: Request, envelope: Envelope = _PLAIN) -> Response:
+    """``result`` in ``format_``, compressed if the client asked for that and it is worth it.
 
+    What fails before the first rows fails here, before a status has been sent. A short answer is sent whole, with
+    its length; a long one as it comes, and what is only known at its end is told there. The result is closed when
+    all is sent, when the client has gone, and after a HEAD.
 
-def streamed(result: Result, format_: Format, request: Request, envelope: Envelope = _PLAIN) -> Response:
-    """``result`` in ``format_`` as it comes, compressed if the client asked for that.
-
-    The result is closed when all is sent, when the client has gone, and after a HEAD.
+    ``X-Archive-Overflow: rows=N`` tells that there are more rows than the N sent, where that is known at once: for
+    short answers, and for those whose limit is within the engine's first batch.
     """
-    body: Iterator[bytes] = encode(result, format_, envelope)
-    name = f'inline; filename="answer.{format_.extension}"'
-    headers = {"Vary": "Accept-Encoding", "Content-Disposition": name}
-    if request.method != "HEAD" and request.accept_encodings.quality("gzip") > 0:
-        headers["Content-Encoding"] = "gzip"
-        body = gzipped(body)
+    rows, ended = _primed(result)
+    headers = {"Vary": "Accept-Encoding", "Content-Disposition": f'inline; filename="answer.{format_.extension}"'}
+    if result.overflowed:
+        headers[OVERFLOW] = f"rows={rows}"
+    encoded = encode(result, format_, envelope)
+    body: bytes | Iterator[bytes] = b"".join(encoded) if ended and rows <= _SHORT else encoded
+    if request.accept_encodings.quality("gzip") > 0 and request.method != "HEAD":
+        if not isinstance(body, bytes):
+            body = gzipped(body)
+            headers["Content-Encoding"] = "gzip"
+        elif len(body) > _WORTH_PACKING:
+            body = b"".join(gzipped(iter((body,))))
+            headers["Content-Encoding"] = "gzip"
     response = Response(body, headers=headers, content_type=format_.content_type)
     response.call_on_close(result.close)
     return response
+
+
+def _primed(result: Result) -> tuple[int, bool]:
+    """Draw the first batch of ``result``, so that what fails at once fails now; if it is short, look whether more come.
+
+    Returns the rows drawn and whether they are all.
+    """
+    drawn: list[pa.RecordBatch] = []
+    ended = False
+    try:
+        while len(drawn) < 2 and not ended and (not drawn or drawn[0].num_rows <= _SHORT):
+            batch = next(result.batches, None)
+            ended = batch is None
+            drawn += [] if batch is None else [batch]
+    except BaseException:
+        result.close()
+        raise
+    result.batches = itertools.chain(drawn, result.batches)
+    return sum(batch.num_rows for batch in drawn), ended or result.overflowed
 
 
 def gzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:

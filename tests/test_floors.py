@@ -23,6 +23,7 @@ FLOORS: dict[str, float] = {
     "versions": 0.25,
     "releases": 0.3,
     "config": 0.4,
+    "logs": 0,
     # 1 languages
     "adql": 1,
     "results": 1,
@@ -41,9 +42,10 @@ FLOORS: dict[str, float] = {
     # 3b heart: keeping
     "backbone": 3.5,
     # 4 faces, and what they share
-    "visits": 4,
     "metrics": 4,
-    "logs": 0.5,
+    "proxies": 4,
+    "visits": 4,
+    "book": 4.1,
     "dali": 4,
     "vosi": 4.1,
     "uws": 4.1,

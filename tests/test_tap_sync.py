@@ -26,7 +26,7 @@ ASK = {"LANG": "ADQL", "QUERY": "SELECT * FROM dr1.star"}
 
 @pytest.fixture
 def serving() -> Scripted:
-    return Scripted(Config(sync_seconds=7, default_maxrec=50, hard_maxrec=500))
+    return Scripted(Config(sync_seconds=7, default_maxrec=50, hard_maxrec=500, upload_bytes=0))
 
 
 @pytest.fixture

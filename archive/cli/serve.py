@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
+import tempfile
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +14,9 @@ from typing import Any
 import click
 import gunicorn.http.wsgi
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 
-from archive import __version__
+from archive import __version__, logs, metrics
 from archive.app import create_app
 from archive.cli._hired import Hired
 from archive.cli._output import Output
@@ -23,6 +26,15 @@ from archive.ledger import Ledger
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn's own sign of life, a file without a name
 _MEMORY_PERCENT = 60  # of the machine's, for the queries of all processes together
 _FIRST_QUERY = "SELECT table_name, description FROM TAP_SCHEMA.tables"
+
+
+class _Log(Logger):
+    """gunicorn's log as lines of ours."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
 
 
 class _Server(BaseApplication):
@@ -45,20 +57,25 @@ class _Server(BaseApplication):
 @click.option("--bind", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 for all.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen at.")
 @click.option("--workers", type=click.IntRange(1), help="Processes; one per core unless given.")
+@click.option(
+    "--threads", type=click.IntRange(1), help="Requests at once per process; the setting requests if not given."
+)
+@click.option("--workers", type=click.IntRange(1), help="Processes; one per core unless given.")
 @click.option("--threads", default=16, show_default=True, type=click.IntRange(1), help="Requests at once per process.")
 @click.option("--work/--no-work", default=True, show_default=True, help="Run jobs too; else `archive work` has to.")
 @click.pass_obj
-def serve(output: Output, bind: str, port: int, workers: int | None, threads: int, work: bool) -> None:
+def serve(output: Output, bind: str, port: int, workers: int | None, threads: int | None, work: bool) -> None:
     config = Config.load(home=output.home)
     with closing(Ledger.open(config.ledger_url)) as ledger:
         public = config.public_url or ledger.site().public_url
+    logs.begin()
     _greet(output, (public or f"http://{_host(bind)}:{port}").rstrip("/"))
     gunicorn.http.wsgi.SERVER = f"archive/{__version__}"
     processes = workers or os.cpu_count() or 1
     runners = config.short_runners + config.long_runners if work else 0
-    config = _with_share(config, processes + runners)
-    options = _options(f"{_bracketed(bind)}:{port}", processes, threads)
-    _Server(config, options | (_hooks(config) if work else {})).run()
+    config = replace(_with_share(config, processes + runners), requests=threads or config.requests)
+    options = _options(f"{_bracketed(bind)}:{port}", processes, config.requests)
+    _Server(config, options | _hooks(Hired(config.home) if work else None)).run()
 
 
 def _with_share(config: Config, processes: int) -> Config:
@@ -70,10 +87,21 @@ def _with_share(config: Config, processes: int) -> Config:
     return replace(config, memory=share)
 
 
-def _hooks(config: Config) -> dict[str, Any]:
-    """The crew of the runners of jobs comes and goes with the server."""
-    crew = Hired(config.home)
-    return {"when_ready": lambda server: crew.start(), "on_exit": lambda server: crew.dismiss()}
+def _hooks(crew: Hired | None) -> dict[str, Any]:
+    """What comes and goes with the server: the crew of runners, and the folder of the numbers of all processes."""
+    memory = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
+    numbers = os.environ[metrics.FOLDER] = tempfile.mkdtemp(prefix="archive-metrics-", dir=memory)
+
+    def begin(_: object) -> None:
+        if crew is not None:
+            crew.start()
+
+    def end(_: object) -> None:
+        if crew is not None:
+            crew.dismiss()
+        shutil.rmtree(numbers, ignore_errors=True)
+
+    return {"when_ready": begin, "on_exit": end}
 
 
 def _options(address: str, workers: int, threads: int) -> dict[str, Any]:
@@ -86,9 +114,12 @@ def _options(address: str, workers: int, threads: int) -> dict[str, Any]:
         "graceful_timeout": 30,
         "limit_request_line": 0,  # a query may come in the URL, however long
         "control_socket_disable": True,
+        "forwarded_allow_ips": "",  # whose word is taken is a setting of ours, see archive/proxies.py
+        "logger_class": _Log,
         "loglevel": "warning",
         "proc_name": "archive serve",
         "worker_exit": _let_go,
+        "child_exit": lambda _, worker: metrics.forget(worker.pid),
         **({"worker_tmp_dir": str(_SHARED_MEMORY)} if _SHARED_MEMORY.is_dir() else {}),
     }
 

@@ -17,11 +17,13 @@ from archive.cli._output import Output
 @click.option("--parent", type=int, hidden=True)
 @click.pass_obj
 def work(output: Output, short: int | None, long: int | None, parent: int | None) -> None:
+    from archive import logs
     from archive.app import tasks  # all that runners need is imported before they fork
     from archive.config import Config
     from archive.jobs import Crew, Jobs, Sizes
     from archive.ledger import Ledger
 
+    logs.begin()
     config = Config.load(home=output.home)
     with closing(Ledger.open(config.ledger_url)):
         pass  # there is an archive

@@ -280,6 +280,13 @@ class Jobs:
         with self._engine.connect() as connection:
             return list(connection.scalars(sa.select(c.id).where(c.destruction <= self._clock())))
 
+    def standing(self) -> dict[tuple[str, str], int]:
+        """How many jobs there are, by phase and lane."""
+        c = tables.jobs.c
+        with self._engine.connect() as connection:
+            found = connection.execute(sa.select(c.phase, c.lane, sa.func.count()).group_by(c.phase, c.lane))
+            return {(phase, lane): count for phase, lane, count in found}
+
     def known(self, job: str) -> bool:
         """Whether there is such a job."""
         try:

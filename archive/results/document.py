@@ -126,7 +126,8 @@ def ending(result: Result) -> tuple[Info, ...]:
     if result.fault is not None:
         return (("QUERY_STATUS", "ERROR", fault_text(result.fault)),)
     if result.overflowed:
-        return (("QUERY_STATUS", "OVERFLOW", f"The query has more rows: these are the first {result.rows}."),)
+        told = f"The query has more rows: these are the first {result.rows}. {result.rest}"
+        return (("QUERY_STATUS", "OVERFLOW", told.strip()),)
     return ()
 
 

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response, request
 
-from archive import dali, vosi
+from archive import dali, visits, vosi
+from archive.book import Book
+from archive.config import Config
 from archive.dali import Parameters
 from archive.examples import examples
 from archive.faults import Fault, NotFound, UsageFault
@@ -16,6 +18,7 @@ from archive.serving import Serving
 from archive.tap import capabilities, document
 from archive.tap.request import TapRequest, wanted
 from archive.tap.uploads import Allowance, sent, taken
+from archive.visits import Asked, Visit
 
 _XHTML = "application/xhtml+xml"
 _TABLES_WORTH_A_SHORT_FORM = 1000  # above this, /tables without detail leaves the columns out
@@ -24,8 +27,9 @@ _TABLES_WORTH_A_SHORT_FORM = 1000  # above this, /tables without detail leaves t
 class TapFace:
     """The views; ``base_url`` gives the public URL of the service for the request at hand."""
 
-    def __init__(self, serving: Serving, base_url: Callable[[], str]) -> None:
+    def __init__(self, serving: Serving, book: Book, base_url: Callable[[], str]) -> None:
         self._serving = serving
+        self._book = book
         self._base_url = base_url
 
     def blueprint(self) -> Blueprint:
@@ -48,15 +52,22 @@ class TapFace:
     def sync(self) -> Response:
         """Answer a query at once (TAP 1.1 section 2.1)."""
         form: Format | None = None
+        visit = visits.current()
         try:
-            parameters = Parameters.of(request)
+            with visit.idle():  # until the client has sent it all
+                parameters = Parameters.of(request)
             form = wanted(parameters)
-            return self._answer(TapRequest.read(parameters))
+            return self._answer(TapRequest.read(parameters), visit)
         except Exception as error:  # the door: whatever happened, the client gets a DALI error document
-            return dali.error_response(dali.as_fault(error), form)
+            fault = dali.as_fault(error)
+            if visit.asked is not None:
+                visit.asked.fault = fault
+            return dali.error_response(fault, form)
 
-    def _answer(self, asked: TapRequest) -> Response:
+    def _answer(self, asked: TapRequest, visit: Visit) -> Response:
         config = self._serving.config
+        note = Asked("sync", asked.language, asked.query)
+        self._book.query_began(visit, note)
         question = Question(
             query=asked.query,
             language=asked.language,
@@ -65,9 +76,15 @@ class TapFace:
             default_maxrec=config.default_maxrec,
             hard_maxrec=config.hard_maxrec,
             uploads=taken(asked.uploads, sent(request, asked.uploads), Allowance.of(config)),
+            asker=visit.address,
+            stop=visit.stop,
         )
-        result = dali.primed(self._serving.answer(question))
-        return dali.streamed(result, asked.format, request)
+        note.result = result = self._serving.answer(question)
+        result.rest = f"{_asking_for_more(config)} A job at {self._base}/async takes longer queries."
+        response = dali.answered(result, asked.format, request)
+        if dali.OVERFLOW in response.headers:
+            response.headers["Link"] = f'<{self._base}/async>; rel="related"; title="the same query as a job"'
+        return response
 
     def capabilities(self) -> Response:
         """What this service can do (VOSI 1.1 section 2, TAPRegExt 1.0)."""
@@ -110,3 +127,10 @@ class TapFace:
 def _plain(error: Exception) -> Response:
     fault: Fault = dali.as_fault(error)
     return dali.plain_error(fault)
+
+
+def _asking_for_more(config: Config) -> str:
+    """How to get the rows that were cut off, in words for people."""
+    hard = config.hard_maxrec
+    most = "" if hard is None else f" (up to {hard})"
+    return f"Ask for more with MAXREC{most}, or for one piece after another with ORDER BY and OFFSET."

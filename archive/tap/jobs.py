@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
+from archive.book import Book
 from archive.dali import Parameters
+from archive.engine.contract import Stop
 from archive.faults import Fault
 from archive.jobs import Desk, Job, Lane
 from archive.query import Question, Upload
@@ -12,6 +15,7 @@ from archive.results import Envelope, encode
 from archive.serving import Serving
 from archive.tap.request import TapRequest
 from archive.tap.uploads import Allowance, taken
+from archive.visits import Asked
 from archive.weight import rows_read
 
 _MARGIN = 2.0  # seconds that the engine lets a statement run beyond its job: it is the runner that ends a job
@@ -21,17 +25,33 @@ _SHORT_ROWS = 10_000_000
 
 
 class TapTask:
-    """Answers the query of a job and stores the answer as its result."""
+    """Answers the query of a job, stores the answer as its result and notes it in the book."""
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: Serving, book: Book) -> None:
         self._serving = serving
+        self._book = book
 
     def __call__(self, desk: Desk) -> None:
         """Raises the fault that the query ends in."""
-        asked = _request(desk.job)
-        question = replace(_question(self._serving, asked, desk.job), uploads=_uploads(self._serving, asked, desk.job))
-        result = desk.counted(self._serving.answer(question))
-        form = asked.format
+        request = _request(desk.job)
+        began = time.monotonic()
+        asked = Asked("async", request.language, request.query)
+        try:
+            self._answer(desk, request, asked)
+        except Fault as fault:
+            asked.fault = fault
+            raise
+        finally:
+            size = sum(product.size for product in desk.products)
+            self._book.job_ended(desk.job, asked, time.monotonic() - began, size, stopped=desk.stop is not None)
+
+    def _answer(self, desk: Desk, request: TapRequest, asked: Asked) -> None:
+        stop = Stop()
+        desk.on_stop(stop.pull)
+        uploads = _uploads(self._serving, request, desk.job)
+        question = replace(_question(self._serving, request, desk.job), uploads=uploads, stop=stop)
+        asked.result = result = desk.counted(self._serving.answer(question))
+        form = request.format
         desk.write("result", form.content_type, form.extension, encode(result, form, Envelope()))
 
 
