@@ -13,7 +13,7 @@ from archive.adql import bound, parse, resolve
 from archive.engine.contract import Bindings, Engine
 from archive.engine.duckdb import DuckDB
 from tests.adql import tables
-from tests.adql.engines import built, fetch, given
+from tests.adql.engines import built_rows, fetch, given_rows
 from tests.adql.evaluator import evaluate
 from tests.adql.pairs import Example, examples
 from tests.adql.sameness import same_answer, same_rows
@@ -31,9 +31,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 @pytest.fixture(scope="module", params=["given", "built"])
 def bindings(request: pytest.FixtureRequest, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Bindings:
     if request.param == "given":
-        return given(tables.SCHEMA, tables.ROWS)
+        return given_rows(tables.SCHEMA, tables.ROWS)
     folder: Path = tmp_path_factory.mktemp("parts")
-    return built(tables.SCHEMA, tables.ROWS, engine, folder)
+    return built_rows(tables.SCHEMA, tables.ROWS, engine, folder)
 
 
 def understood(example: Example) -> bound.Bound:

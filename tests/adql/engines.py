@@ -25,12 +25,12 @@ def arrow(table: Table, rows: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_arrays(arrays, names=[c.name for c in table.columns])
 
 
-def given(schema: Schema, rows: Rows) -> Bindings:
+def given_rows(schema: Schema, rows: Rows) -> Bindings:
     """All tables of ``schema`` as Arrow."""
     return Bindings(arrow={table.key: arrow(table, rows[table.key]) for table in schema.tables})
 
 
-def built(schema: Schema, rows: Rows, engine: Engine, folder: Path) -> Bindings:
+def built_rows(schema: Schema, rows: Rows, engine: Engine, folder: Path) -> Bindings:
     """All tables of ``schema`` as editions, sorted by ``_healpix_29`` where they have positions."""
     editions = {}
     for table in schema.tables:

@@ -64,6 +64,7 @@ class _Evaluator:
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
         self.common: dict[str, list[Row]] = {}
+        self._closed: dict[int, Answer | None] = {}  # by the id of a subquery: its answer if it never looks outside
 
     # --- rows -------------------------------------------------------------------------------------
 
@@ -73,7 +74,14 @@ class _Evaluator:
         return [{f"c{i}": value for i, value in enumerate(row, 1)} for row in rows]
 
     def answer(self, query: bound.Rows, scope: Scope) -> Answer:
-        """The rows of any query."""
+        """The rows of any query; those that do not look outside are worked out once."""
+        if id(query) not in self._closed:
+            named, made = _sources(query)
+            self._closed[id(query)] = self._answer(query, scope) if named <= made else None
+        found = self._closed[id(query)]
+        return self._answer(query, scope) if found is None else found
+
+    def _answer(self, query: bound.Rows, scope: Scope) -> Answer:
         if isinstance(query, bound.Select):
             rows, keys = self._select(query, scope)
         else:
@@ -285,6 +293,18 @@ class _Evaluator:
             case "ivo_string_agg":
                 return rows[0][1].join(values)
         raise TypeError(node.function)
+
+
+def _sources(node: Any) -> tuple[set[str], set[str]]:
+    """The sources whose columns stand in a part of a query, and the sources it has itself."""
+    if isinstance(node, bound.Field):
+        return {node.source}, set()
+    if isinstance(node, Column | str) or (not isinstance(node, tuple) and not hasattr(node, "__slots__")):
+        return set(), set()
+    parts = node if isinstance(node, tuple) else [getattr(node, name) for name in node.__slots__]
+    found = [_sources(part) for part in parts]
+    made = {node.alias} if isinstance(node, bound.Stored | bound.Sub | bound.CommonSource) else set()
+    return set().union(*(named for named, _ in found)), made.union(*(own for _, own in found))
 
 
 def _known(value: Callable[[bound.Value], Any], *operands: bound.Value) -> list[Any] | None:

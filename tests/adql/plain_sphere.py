@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +88,16 @@ class Polygon:
         return position(moment if moment @ self.middle > 0 else -moment)
 
 
+@lru_cache(maxsize=1000)
+def _ready(flat: tuple[float, ...]) -> Polygon:
+    return Polygon(flat)
+
+
+def polygon_of(flat: Shape) -> Polygon:
+    """The polygon of a flat list, made once."""
+    return _ready(tuple(flat))
+
+
 def _edge_distance(a: Vector, b: Vector, p: Vector) -> float:
     normal = np.cross(a, b)
     length = np.linalg.norm(normal)
@@ -117,12 +128,12 @@ def area(shape: Shape) -> float:
         return 0.0
     if len(shape) == 3:
         return 2 * math.pi * (1 - math.cos(math.radians(shape[2]))) * math.degrees(1) ** 2
-    return Polygon(shape).area()
+    return polygon_of(shape).area()
 
 
 def centroid(shape: Shape) -> list[float]:
     """The centre of a point, circle or polygon."""
-    return list(shape[:2]) if len(shape) < 4 else Polygon(shape).centroid()
+    return list(shape[:2]) if len(shape) < 4 else polygon_of(shape).centroid()
 
 
 def within(inner: Shape, outer: Shape) -> bool:
@@ -133,11 +144,11 @@ def within(inner: Shape, outer: Shape) -> bool:
         return overlap(inner, outer)
     if len(outer) == 3:
         return _in_circle(inner, outer)
-    polygon = Polygon(outer)
+    polygon = polygon_of(outer)
     if len(inner) == 3:
         centre = vector(inner[0], inner[1])
         return polygon.holds(centre) and polygon.border(centre) >= inner[2] - NEAR
-    other = Polygon(inner)
+    other = polygon_of(inner)
     return all(map(polygon.holds, other.corners)) and not _edges_cross(polygon, other)
 
 
@@ -146,7 +157,7 @@ def _in_circle(inner: Shape, outer: Shape) -> bool:
     if len(inner) == 3:
         return separation(inner[0], inner[1], lon, lat) + inner[2] <= radius + NEAR or radius >= 180
     rest = [lon + 180, -lat, 180 - radius]  # what the circle leaves out; touching it is no harm
-    polygon, opposite = Polygon(inner), vector(rest[0], rest[1])
+    polygon, opposite = polygon_of(inner), vector(rest[0], rest[1])
     return radius >= 180 or (not polygon.holds(opposite) and polygon.border(opposite) >= rest[2] - NEAR)
 
 
@@ -158,11 +169,11 @@ def overlap(left: Shape, right: Shape) -> bool:
         return _holds_point(right, left)
     if len(right) == 3:
         return separation(left[0], left[1], right[0], right[1]) <= left[2] + right[2] + NEAR
-    polygon = Polygon(right)
+    polygon = polygon_of(right)
     if len(left) == 3:
         centre = vector(left[0], left[1])
         return left[2] >= 0 and (polygon.holds(centre) or polygon.border(centre) <= left[2] + NEAR)
-    other = Polygon(left)
+    other = polygon_of(left)
     return (
         _edges_cross(polygon, other) or any(map(polygon.holds, other.corners)) or any(map(other.holds, polygon.corners))
     )
@@ -173,7 +184,7 @@ def _holds_point(shape: Shape, point: Shape) -> bool:
         return separation(*point, *shape) <= NEAR
     if len(shape) == 3:
         return separation(point[0], point[1], shape[0], shape[1]) <= shape[2] + NEAR
-    return Polygon(shape).holds(vector(point[0], point[1]))
+    return polygon_of(shape).holds(vector(point[0], point[1]))
 
 
 def _edges_cross(one: Polygon, other: Polygon) -> bool:
