@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import traceback
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -16,9 +17,10 @@ import click
 
 from archive import __version__
 from archive.cli._output import Output
-from archive.faults import Fault
+from archive.faults import FatalFault, Fault
 
 _FOLDER = Path(__file__).parent
+_STOPPED = 130  # as shells tell that Ctrl+C ended a program
 
 
 class _Verbs(click.Group):
@@ -30,12 +32,14 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
-        command: click.Command = getattr(import_module(f"archive.cli.{cmd_name}"), cmd_name)
+        module = import_module(f"archive.cli.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        command.help = _words(module.__doc__)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
-            formatter.write_dl([(name, _sentence(name)) for name in self.list_commands(ctx)])
+            formatter.write_dl([(name, _first_words(name)) for name in self.list_commands(ctx)])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -48,11 +52,16 @@ class _Verbs(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _sentence(verb: str) -> str:
-    """What the verb does, from its docstring: ````archive verb``: what it does.``"""
-    text = ast.get_docstring(ast.parse((_FOLDER / f"{verb}.py").read_text(encoding="utf-8"))) or ""
-    sentence = re.sub(r"^``[^`]*``: ", "", text.split("\n\n", 1)[0].replace("\n", " "))
-    return sentence[:1].upper() + sentence[1:]
+def _words(docstring: str | None) -> str:
+    """What a verb does, from its module's docstring, which begins with its name: ````archive verb``: what it does.``"""
+    words = re.sub(r"\A``[^`]*``: ", "", docstring or "").replace("``", "'")
+    return words[:1].upper() + words[1:]
+
+
+def _first_words(verb: str) -> str:
+    """The first paragraph of what a verb does, without importing it."""
+    docstring = ast.get_docstring(ast.parse((_FOLDER / f"{verb}.py").read_text(encoding="utf-8")))
+    return _words(docstring).split("\n\n", 1)[0].replace("\n", " ")
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -69,20 +78,31 @@ def archive(ctx: click.Context, home: Path | None, as_json: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command and end the process; the exit code tells the kind of fault (``Fault.exit_code``)."""
+    """Run the command and end the process; the exit code tells the kind of fault (``Fault.exit_code``).
+
+    ``--json`` may stand anywhere.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in arguments
+    arguments = ["--json"] * as_json + [argument for argument in arguments if argument != "--json"]
+    sys.exit(_run(arguments, Output(as_json=as_json)))
+
+
+def _run(arguments: list[str], output: Output) -> int:
+    """The one place where what went wrong becomes an exit code."""
     try:
-        archive.main(arguments, prog_name="archive", standalone_mode=False)
+        ended = archive.main(arguments, prog_name="archive", standalone_mode=False)
     except Fault as fault:
-        Output(as_json=as_json).fault(fault)
-        sys.exit(fault.exit_code)
-    except click.exceptions.Exit as end:
-        sys.exit(end.exit_code)
+        output.fault(fault)
+        return fault.exit_code
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
-        sys.exit(130)
-    sys.exit(0)
+        return _STOPPED
+    except Exception:
+        traceback.print_exc()
+        output.fault(FatalFault("The program has failed.", "Please report the lines above."))
+        return FatalFault.exit_code
+    return ended if isinstance(ended, int) else 0
