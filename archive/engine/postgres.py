@@ -114,9 +114,7 @@ class Postgres(Engine):
     def remove(self, edition: Edition) -> None:
         connection = self._connect(self._writing)
         try:
-            with connection.cursor() as cursor:
-                cursor.execute(f'DROP TABLE IF EXISTS {SCHEMA}."{edition.place}"')
-            connection.commit()
+            postgres_build.remove(connection, edition.place)
         except FAILURES as error:
             raise meaning(error) from error
         finally:

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from adbc_driver_manager import Error
 
 from archive.columns import Column
 from archive.engine.postgres_dialect import type_name
@@ -18,6 +19,11 @@ from archive.engine.sphere import HEALPIX
 from archive.tables import Edition, Table
 
 SCHEMA = "archive_editions"
+REMOVED = f"{SCHEMA}._removed"
+"""The table of editions that are to be dropped."""
+
+_LOCKED = "55P03"  # SQLSTATE of a lock that was not to be had
+_PATIENCE = 200  # milliseconds to wait for a lock
 _ROWS = 65_536  # of a part held in memory at once
 
 
@@ -38,6 +44,7 @@ def build(
     rows = 0
     with connection.cursor() as cursor:
         cursor.execute(f'DROP TABLE IF EXISTS {SCHEMA}."{place}"')
+        cursor.execute(f"DELETE FROM {REMOVED} WHERE place = '{place}'")
         cursor.execute(_create(table, place, healpix))
         for part in parts:
             rows += _insert(cursor, table, place, part, healpix)
@@ -49,6 +56,29 @@ def build(
     connection.commit()
     physical = {column.name: f"c{at}" for at, column in enumerate(table.columns, 1)}
     return Edition(table.key, number, place, physical, rows, healpix)
+
+
+def remove(connection: Any, place: str) -> None:
+    """Drop an edition, and those that could not be dropped before because a statement was reading them.
+
+    To wait for such a statement would make all who come after wait too, so what is read is left for the next time.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(f"INSERT INTO {REMOVED} VALUES ('{place}') ON CONFLICT DO NOTHING")
+        connection.commit()
+        cursor.execute(f"SELECT place FROM {REMOVED}")
+        places = [row[0] for row in cursor.fetchall()]
+        connection.commit()
+        for each in places:
+            try:
+                cursor.execute(f"SET LOCAL lock_timeout = '{_PATIENCE}ms'")
+                cursor.execute(f'DROP TABLE IF EXISTS {SCHEMA}."{each}"')
+                cursor.execute(f"DELETE FROM {REMOVED} WHERE place = '{each}'")
+                connection.commit()
+            except Error as error:
+                connection.rollback()
+                if error.sqlstate != _LOCKED:
+                    raise
 
 
 def place_of(table: Table, number: int) -> str:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import URL, Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from archive.engine.postgres_build import SCHEMA
+from archive.engine.postgres_build import REMOVED, SCHEMA
 from archive.engine.postgres_dialect import UDF
 from archive.faults import FatalFault, TransientFault
 
@@ -89,6 +89,7 @@ def _set_up(connection: Connection) -> None:
     literally = connection.execution_options(no_parameters=True)
     literally.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
     literally.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}; GRANT USAGE ON SCHEMA {SCHEMA} TO PUBLIC")
+    literally.exec_driver_sql(f"CREATE TABLE IF NOT EXISTS {REMOVED} (place text PRIMARY KEY)")
     literally.exec_driver_sql(_FUNCTIONS)
     _add_sphere(literally)
     literally.exec_driver_sql(f"COMMENT ON SCHEMA {UDF} IS '{_VERSION}'")
