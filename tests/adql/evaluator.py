@@ -549,8 +549,8 @@ def _hours(text: str) -> float | None:
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": abs,
-    "ceiling": math.ceil,
-    "floor": math.floor,
+    "ceiling": lambda x: float(math.ceil(x)),
+    "floor": lambda x: float(math.floor(x)),
     "degrees": math.degrees,
     "radians": math.radians,
     "exp": math.exp,
