@@ -98,8 +98,8 @@ def _check_name(name: str, place: Place, what: str, problems: Problems) -> None:
         problems.add(
             place, f"a {what} cannot be called {name!r}.", f"Use at most {_LONGEST_NAME} printable characters but '\"'."
         )
-    if name.startswith("_"):
-        problems.add(place, f"a {what} cannot be called '{name}'.", "Names that begin with '_' are internal.")
+    if name.startswith(("_", ".")):
+        problems.add(place, f"a {what} cannot be called '{name}'.", "Names that begin with '_' or '.' are internal.")
 
 
 def _owners(felis: FelisSchema, problems: Problems) -> Mapping[str, tuple[FelisTable, FelisColumn]]:

@@ -226,11 +226,10 @@ def test_a_fault_for_programs(home: Path) -> None:
     archive("init", *SITE)
     done = archive("--json", "load", "dr1", "star", "x.dat")
     assert (done.code, done.out) == (UsageFault.exit_code, "")
-    assert json.loads(done.err) == {
-        "error": "UsageFault",
-        "message": "x.dat: files of this ending are not read.",
-        "remedy": "Deliver one of .parquet, .csv, .csv.gz, .tsv, .tsv.gz. Nothing was loaded.",
-    }
+    told = json.loads(done.err)
+    assert set(told) == {"error", "message", "remedy"}
+    assert (told["error"], told["message"]) == ("UsageFault", "x.dat: files of this ending are not read.")
+    assert told["remedy"].startswith("Deliver one of .parquet, .csv, ")
 
 
 @pytest.mark.parametrize(

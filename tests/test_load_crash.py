@@ -93,7 +93,7 @@ def test_killed(step: str, endpoint: Endpoint, tmp_path: Path, data: Path) -> No
     with endpoint.ledger.read() as transaction:
         assert files.newest_state(transaction, ("sp_test", "source")).rows == 49
         registered = set(transaction.execute(select(schema.artifact.c.path)).scalars())
-    assert registered <= set(endpoint.store.paths())
+    assert registered == set(endpoint.store.paths()), "files that the dead one named are swept, too"
 
 
 def silence(endpoint: Endpoint) -> None:

@@ -121,6 +121,12 @@ FILES: dict[str, tuple[str, Write, str, str]] = {
         "row 2, column 'nick': the text is not UTF-8",
         "",
     ),
+    "a row without end": (
+        "a.csv",
+        text(PAIRS + 'c,3,"' + "x" * (9 << 20) + '"\n'),
+        "row 3 or one soon after it is longer than 4 MB.",
+        "Is a quote missing?",
+    ),
     "an open quote": ("a.csv", text(f'{HEADER}\na,1,"x\nb,2,y\n'), "row 1: a value is opened by a quote", "Close it"),
 }
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial, reduce
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,7 @@ from archive.backbone import keys
 from archive.backbone.checks import check
 from archive.backbone.deliveries import Delivered, media_type, read, rows_schema
 from archive.backbone.endpoint import Endpoint
-from archive.backbone.ingest import Ingest
+from archive.backbone.ingest import Ingest, sweep
 from archive.backbone.sorting import Sorter
 from archive.backbone.stores import Staged
 from archive.faults import NotFound, UsageFault
@@ -71,6 +72,8 @@ def load(
     registered = described(endpoint, name)
     target = registered.release.table(table)
     with Ingest(endpoint) as ingest:
+        for folder in _folders(target):
+            sweep(endpoint, folder)
         return _Load(endpoint, ingest, registered, target, tuple(nulls), progress).run(sources)
 
 
@@ -196,10 +199,10 @@ class _Load:
     def _commit(
         self, fresh: dict[Delivered, Staged], rows: dict[Delivered, int], staged: list[WrittenPart], before: State
     ) -> State:
-        place = f"{self._table.schema}/{self._table.name}/{self._ingest.id}"
+        deliveries_at, parts_at = (f"{folder}/{self._ingest.id}" for folder in _folders(self._table))
         deliveries = [
             Delivery(
-                self._ingest.name(copy, f"deliveries/{place}/{number:03d}-{file.name}", media_type(file.name)),
+                self._ingest.name(copy, f"{deliveries_at}/{number:03d}/{file.name}", media_type(file.name)),
                 file.name,
                 rows[file],
             )
@@ -207,7 +210,7 @@ class _Load:
         ]
         parts = [
             Part(
-                self._ingest.name(part.staged, f"parts/{place}/{number:05d}.parquet", _PARQUET),
+                self._ingest.name(part.staged, f"{parts_at}/{number:05d}.parquet", _PARQUET),
                 part.rows,
                 part.first_cell,
                 part.last_cell,
@@ -217,6 +220,12 @@ class _Load:
         return self._ingest.commit(
             lambda transaction: files.append_rows(transaction, before, self._registered.id, deliveries, parts)
         )
+
+
+def _folders(table: Table) -> tuple[str, str]:
+    """Where in the store a table's deliveries and parts lie."""
+    place = f"{table.schema}/{quote(table.name, safe='')}"
+    return f"deliveries/{place}", f"parts/{place}"
 
 
 _PARQUET = "application/vnd.apache.parquet"

@@ -7,7 +7,6 @@ that, nothing is left of them.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,22 +23,24 @@ from archive.ledger.processes import forget_silent, living
 
 T = TypeVar("T")
 
+_SHORT = 8
+
 
 class Ingest:
-    """Files on their way in, all of which are registered by ``commit`` or none. A context manager."""
+    """Files on their way in, all of which are registered by ``commit`` or none. A context manager.
+
+    ``id`` tells when and by which process; folders for what comes in carry it, so that their owner can be found.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self.id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
         self._endpoint = endpoint
         self._attendance = endpoint.attend("ingest")
+        self.id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{self._attendance.id[:_SHORT]}"
         self._named: list[tuple[Staged, Artifact]] = []
 
     def __enter__(self) -> Self:
         self._attendance.begin()
-        with self._endpoint.ledger.write() as transaction:
-            forget_silent(transaction)
-            alive = living(transaction)
-        self._endpoint.store.sweep(alive)
+        self._endpoint.store.sweep(_alive(self._endpoint))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -88,6 +89,27 @@ class Ingest:
             orphans = [artifact for artifact in placed if not files.is_registered(transaction, artifact.uri)]
         for artifact in orphans:
             self._endpoint.store.delete(artifact.path)
+
+
+def _alive(endpoint: Endpoint) -> set[str]:
+    with endpoint.ledger.write() as transaction:
+        forget_silent(transaction)
+        return living(transaction)
+
+
+def sweep(endpoint: Endpoint, folder: str) -> None:
+    """Remove files in ``folder`` of the store that got their names but were never registered, by a process now gone.
+
+    The folders below it are called as the ``Ingest`` that made them.
+    """
+    with endpoint.ledger.read() as transaction:
+        registered = files.registered_paths(transaction, folder)
+    orphans = [path for path in endpoint.store.paths(folder) if path not in registered]
+    alive = {owner[:_SHORT] for owner in _alive(endpoint)} if orphans else set()
+    for path in orphans:
+        made_by = path.removeprefix(f"{folder}/").partition("/")[0]
+        if made_by.rpartition("-")[2] not in alive:
+            endpoint.store.delete(path)
 
 
 def register(endpoint: Endpoint, source: Path, path: str, media_type: str) -> Artifact:

@@ -145,9 +145,9 @@ class Store:
         """The file's bytes, from the start; seek for a range."""
         return self.local(path).open("rb")
 
-    def paths(self) -> Iterator[str]:
-        """All files that have a name, in no order."""
-        for folder, subfolders, names in os.walk(self.root):
+    def paths(self, below: str = "") -> Iterator[str]:
+        """All files that have a name, or those in the folder ``below``, in no order."""
+        for folder, subfolders, names in os.walk(self.local(below) if below else self.root):
             if Path(folder) == self.root and _STAGING in subfolders:
                 subfolders.remove(_STAGING)
             for name in names:

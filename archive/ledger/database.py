@@ -7,6 +7,8 @@ advisory lock), so it never fails half-way because another was faster, and what 
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -28,6 +30,9 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._file = _file(engine.url)
+        self._glance: sqlite3.Connection | None = None  # never writes: SQLite counts the commits of others for it
+        self._glancing = threading.Lock()
         self._writing = engine.execution_options(archive_writes=True)
         if engine.dialect.name == "postgresql":
             self._writing = self._writing.execution_options(isolation_level="READ COMMITTED")
@@ -75,8 +80,26 @@ class Database:
         with _told(), self._writing.connect() as connection, connection.begin():
             yield connection
 
+    def version(self) -> int | None:
+        """A number that changes whenever anybody commits anything; None where that cannot be had for nearly nothing.
+
+        It means something only beside another that the same object gave.
+        """
+        if self._file is None:
+            return None
+        with self._glancing:
+            if self._glance is None:
+                self._glance = sqlite3.connect(
+                    f"{self._file.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False
+                )
+            return int(self._glance.execute("PRAGMA data_version").fetchone()[0])
+
     def close(self) -> None:
         self._engine.dispose()
+        with self._glancing:
+            if self._glance is not None:
+                self._glance.close()
+                self._glance = None
 
     def _check_layout(self, url: str) -> None:
         with self.read() as transaction:

@@ -89,6 +89,12 @@ def is_registered(transaction: Connection, uri: str) -> bool:
     return transaction.execute(select(schema.artifact.c.id).where(schema.artifact.c.uri == uri)).first() is not None
 
 
+def registered_paths(transaction: Connection, folder: str) -> set[str]:
+    """The paths of all registered files in a folder of the store."""
+    path = schema.artifact.c.path
+    return set(transaction.execute(select(path).where(path.startswith(f"{folder}/", autoescape=True))).scalars())
+
+
 def delivered(transaction: Connection, key: tuple[str, str], sha256s: Iterable[str]) -> set[str]:
     """Which of these bytes were already delivered for the table."""
     table = schema.delivery

@@ -24,6 +24,7 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._published: Published | None = None
+        self._seen: tuple[Published | None, int | None] = (None, None)
         self._lock = threading.Lock()
 
     @classmethod
@@ -60,6 +61,15 @@ class Ledger:
 
     def published(self) -> Published:
         """What can be queried now; the same object as long as nothing changes."""
+        version = self._database.version()  # before what it stands for is read
+        known, of = self._seen
+        if known is not None and version is not None and version == of:
+            return known
+        found = self._read_published()
+        self._seen = (found, version)
+        return found
+
+    def _read_published(self) -> Published:
         with self.read() as transaction:
             revision = editions.current_revision(transaction)
             known = self._published
