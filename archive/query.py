@@ -65,17 +65,21 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A question understood: its bound tree and where the rows lie, all of one ledger revision."""
+    """A question understood: its bound tree and where the rows lie, all of one ledger revision.
+
+    ``reads`` is about how many rows it will read.
+    """
 
     question: Question
     query: bound.Bound
     bindings: Bindings
     revision: int
+    reads: float
 
     @property
     def is_long(self) -> bool:
         """Whether it reads so much that what reads little goes before it."""
-        return rows_read(self.query, self.bindings) > _MUCH
+        return self.reads > _MUCH
 
 
 def answer(question: Question, ledger: Ledger, engine: Engine) -> Result:
@@ -110,7 +114,8 @@ def prepare(question: Question, published: Published) -> Prepared:
     at_hand = standing.shelf(published)
     catalog = _with_uploads(at_hand.catalog, question.uploads)
     query = adapt(resolve(parsed, catalog), expand)
-    return Prepared(question, query, _bindings(query, published, at_hand.rows, question.uploads), published.revision)
+    bindings = _bindings(query, published, at_hand.rows, question.uploads)
+    return Prepared(question, query, bindings, published.revision, rows_read(query, bindings))
 
 
 def _with_uploads(catalog: Catalog, uploads: tuple[Upload, ...]) -> Catalog:

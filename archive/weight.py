@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
 from archive.adql import bound
 from archive.engine.contract import Bindings
@@ -87,11 +88,20 @@ def _around_a_point(near: bound.Near) -> Iterator[str]:
 
 def _all(node: object, kind: type[T], *, but: tuple[type, ...] = ()) -> Iterator[T]:
     """Every node of ``kind`` in a bound tree, itself included; what stands below a node of ``but`` is left out."""
-    if isinstance(node, kind):
-        yield node
-    if isinstance(node, tuple):
-        for part in node:
-            yield from _all(part, kind, but=but)
-    elif is_dataclass(node) and type(node).__module__ == bound.__name__ and not isinstance(node, but):
-        for each in fields(node):
-            yield from _all(getattr(node, each.name), kind, but=but)
+    waiting: list[Any] = [node]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, kind):
+            yield each
+        if isinstance(each, tuple):
+            waiting.extend(each)
+        elif (parts := _parts(type(each))) and not isinstance(each, but):
+            waiting.extend([getattr(each, name) for name in parts])
+
+
+@cache
+def _parts(kind: type) -> tuple[str, ...]:
+    """The names of what a kind of bound node consists of; nothing for what is no such node."""
+    if kind.__module__ != bound.__name__ or not is_dataclass(kind):
+        return ()
+    return tuple(each.name for each in fields(kind))

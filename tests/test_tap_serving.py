@@ -39,7 +39,7 @@ def serving(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Serving:
     def prepare(question: Question, published: Published) -> Prepared:
         if question.text == "wrong":
             raise UsageFault("wrong")
-        return Prepared(question, None, Bindings(), published.revision)
+        return Prepared(question, None, Bindings(), published.revision, 0)
 
     monkeypatch.setattr(module, "prepare", prepare)
     monkeypatch.setattr(module, "run", lambda *_: Result((), iter(())))

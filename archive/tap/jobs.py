@@ -16,7 +16,6 @@ from archive.serving import Serving
 from archive.tap.request import TapRequest
 from archive.tap.uploads import Allowance, taken
 from archive.visits import Asked
-from archive.weight import rows_read
 
 _MARGIN = 2.0  # seconds that the engine lets a statement run beyond its job: it is the runner that ends a job
 
@@ -67,7 +66,7 @@ class TapLane:
             prepared = self._serving.prepare(_question(self._serving, _request(job), job))
         except Fault:
             return Lane.SHORT
-        return Lane.SHORT if rows_read(prepared.query, prepared.bindings) <= _SHORT_ROWS else Lane.LONG
+        return Lane.SHORT if prepared.reads <= _SHORT_ROWS else Lane.LONG
 
 
 def _request(job: Job) -> TapRequest:
