@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from archive import vocabularies
+from archive import intake, vocabularies
+from archive.backbone import described
 from archive.backbone.fitting import Misfit, fit, type_trouble
 from archive.columns import Column, arrow_type
 from archive.documents import near
@@ -93,6 +94,7 @@ _MAGIC = {
     b"SIMPLE  =": "FITS",
     b"<?xml": "XML (VOTable?)",
     b"<VOTABLE": "VOTable",
+    b"<": "XML",
     b"PK\x03\x04": "a zip archive",
     b"\x89HDF": "HDF5",
     b"\xff\xff\xff\xff": "an Arrow stream",
@@ -205,6 +207,44 @@ def _readable(file: Delivered, kind: str) -> Iterator[None]:
         raise file.fault(
             f"the file is damaged or cut short: it cannot be read as {kind}.", "Deliver it again."
         ) from error
+
+
+# --- FITS and VOTable -----------------------------------------------------------------------------
+
+
+def _read_fits(file: Delivered, table: Table) -> Iterator[Piece]:
+    return _read_described(file, table, described.fits(file.path, "It", _BATCH), "FITS")
+
+
+def _read_votable(file: Delivered, table: Table) -> Iterator[Piece]:
+    return _read_described(file, table, described.votable(file.path, "It", _BATCH), "VOTable")
+
+
+def _read_described(file: Delivered, table: Table, pieces: Iterator[intake.Delivered], kind: str) -> Iterator[Piece]:
+    """Names, types and units are checked against the description before any row is taken."""
+    first = 0
+    try:
+        with _readable(file, kind):
+            for piece in pieces:
+                if first == 0:
+                    _check_described(file, piece, table)
+                for batch in piece.rows.to_batches(_BATCH):
+                    yield _fitted(file, first, batch, table)
+                    first += batch.num_rows
+    except UsageFault as fault:
+        if fault.message.startswith(file.name):
+            raise
+        raise file.fault(fault.message, fault.remedy) from None
+
+
+def _check_described(file: Delivered, piece: intake.Delivered, table: Table) -> None:
+    """A timestamp may come as ISO 8601 text, as FITS has no other way to say it."""
+    _check_names(file, piece.rows.column_names, table)
+    for given in piece.columns:
+        column = table.by_name[given.name]
+        kind = arrow_type(column if column.is_timestamp and given.is_text else given)
+        facts = {} if given.unit is None else {b"unit": given.unit.encode()}
+        _check_field(file, pa.field(given.name, kind, metadata=facts), column)
 
 
 # --- CSV and TSV ----------------------------------------------------------------------------------
@@ -335,7 +375,10 @@ def _csv_fault(file: Delivered, table: Table, delimiter: str) -> UsageFault:
                 if fault is not None:
                     return fault
                 rows += batch.num_rows
-    except (pa.ArrowException, OSError, EOFError, zlib.error):
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
+        if "straddling" in str(error):
+            message = f"row {rows + 1} or one soon after it is longer than {_BLOCK >> 20} MB."
+            return file.fault(message, "Is a quote missing? Rows that long can be delivered as Parquet.")
         if bad:
             row = bad[0]
             number = rows if row.number is None else row.number - 2  # counted from 1, the header included
@@ -383,6 +426,12 @@ _FORMS: dict[str, tuple[str, bytes, Any]] = {
     ".parquet": ("application/vnd.apache.parquet", b"PAR1", _read_parquet),
     ".csv": ("text/csv", b"", _read_csv),
     ".csv.gz": ("application/gzip", _GZIP, _read_csv),
+    ".fits": ("application/fits", b"SIMPLE  =", _read_fits),
+    ".fits.gz": ("application/gzip", _GZIP, _read_fits),
+    ".vot": ("application/x-votable+xml", b"<", _read_votable),
+    ".vot.gz": ("application/gzip", _GZIP, _read_votable),
+    ".xml": ("application/x-votable+xml", b"<", _read_votable),
+    ".xml.gz": ("application/gzip", _GZIP, _read_votable),
     ".tsv": ("text/tab-separated-values", b"", _read_tsv),
     ".tsv.gz": ("application/gzip", _GZIP, _read_tsv),
 }

@@ -5,6 +5,7 @@ memory is given for them.
 """
 
 from archive.intake.delivered import Delivered, Measure
+from archive.intake.flat import fits_pieces
 from archive.intake.sniff import read
 
-__all__ = ["Delivered", "Measure", "read"]
+__all__ = ["Delivered", "Measure", "fits_pieces", "read"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -139,6 +140,8 @@ _PARSERS: dict[Datatype, Callable[[str], object]] = {
 def arrow_column(cells: list[object], shape: Shape, table: str) -> pa.Array:
     """Cells as an Arrow array of the column's type; timestamps are read as DALI writes them, ``Z`` allowed."""
     column = shape.column
+    if column.is_geometry:
+        cells = [None if _is_nowhere(cell) else cell for cell in cells]
     if column.is_timestamp:
         cells = [_timestamp(cell, column, table, row) for row, cell in enumerate(cells, start=1)]
     try:
@@ -147,6 +150,11 @@ def arrow_column(cells: list[object], shape: Shape, table: str) -> pa.Array:
         raise UsageFault(
             f"{table}: column {column.name} has cells that do not fit its arraysize {column.arraysize}."
         ) from error
+
+
+def _is_nowhere(cell: object) -> bool:
+    """A shape of which nothing is known: how NULL is written where a cell cannot be empty (DALI 1.1 section 3.3.5)."""
+    return isinstance(cell, list) and all(isinstance(number, float) and math.isnan(number) for number in cell)
 
 
 def _timestamp(cell: object, column: Column, table: str, row: int) -> datetime.datetime | None:

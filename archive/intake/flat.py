@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -17,23 +19,61 @@ from archive.columns import Column, Datatype, arrow_type
 from archive.faults import UsageFault
 from archive.intake.delivered import Delivered, Measure, column_of, delivered
 
+_MOST_FIELDS = 5000
+_LONGEST_HEADER = 1 << 20  # bytes of FITS
+
 
 def read_parquet(content: bytes, name: str, measure: Measure) -> Delivered:
     """A Parquet file; field metadata ``unit``, ``ucd`` and ``description`` are kept."""
     try:
-        file = pq.ParquetFile(pa.BufferReader(content))
+        source = pa.BufferReader(content)
+        file = pq.ParquetFile(source, read_dictionary=_texts(pq.read_schema(source)))
         measure.check_rows(file.metadata.num_rows, name)
-        unpacked = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
-        measure.check_size(unpacked // 8, name)
-        return _from_arrow(file.read(), name)
+        _check_fields(file.metadata.num_columns, name)
+        measure.check_size(_unpacked(file.metadata), name)
+        table = file.read()
+        _check_text(table, name, measure)
+        return _from_arrow(table, name)
     except (pa.ArrowException, OSError) as error:
         raise UsageFault(f"{name} is not a readable Parquet file.", "It may be truncated; send it again.") from error
+
+
+def _check_fields(count: int, name: str) -> None:
+    if count > _MOST_FIELDS:
+        raise UsageFault(f"{name} has more than {_MOST_FIELDS} columns.")
+
+
+def _texts(schema: pa.Schema) -> list[str]:
+    kinds = pa.types
+    return [field.name for field in schema if kinds.is_string(field.type) or kinds.is_large_string(field.type)]
+
+
+def _unpacked(metadata: pq.FileMetaData) -> int:
+    """Bytes of the file's values without compression, as far as it tells; encodings may stand for many more."""
+    chunks = (
+        metadata.row_group(group).column(at)
+        for group in range(metadata.num_row_groups)
+        for at in range(metadata.num_columns)
+    )
+    return sum(max(chunk.total_uncompressed_size, chunk.num_values) for chunk in chunks)
+
+
+def _check_text(table: pa.Table, name: str, measure: Measure) -> None:
+    """A text stands once in the file, however often it is repeated: what counts is all of it."""
+    size = 0
+    for column in table.columns:
+        for chunk in column.chunks if pa.types.is_dictionary(column.type) else ():
+            lengths = pc.binary_length(chunk.dictionary).take(chunk.indices)
+            size += pc.sum(lengths.cast(pa.int64())).as_py() or 0
+    measure.check_size(size, name)
 
 
 def read_arrow(content: bytes, name: str, measure: Measure) -> Delivered:
     """An Arrow stream."""
     try:
-        table = pa.ipc.open_stream(pa.BufferReader(content)).read_all()
+        stream = pa.ipc.open_stream(pa.BufferReader(content))
+        _check_fields(len(stream.schema), name)
+        table = stream.read_all()
     except (pa.ArrowException, OSError) as error:
         raise UsageFault(f"{name} is not a readable Arrow stream.", "It may be truncated; send it again.") from error
     measure.check_rows(table.num_rows, name)
@@ -44,7 +84,9 @@ def read_delimited(content: bytes, name: str, measure: Measure) -> Delivered:
     """CSV, or TSV where the first line has a tab; a header line is required, types are inferred from all rows."""
     if b"\x00" in content:
         raise UsageFault(f"{name} is neither VOTable, FITS, Parquet, CSV nor TSV.")
-    delimiter = "\t" if b"\t" in content.split(b"\n", 1)[0] else ","
+    header = content[: content.find(b"\n") + 1 or len(content)]
+    delimiter = "\t" if b"\t" in header else ","
+    _check_fields(header.count(delimiter.encode()) + 1, name)
     try:
         table = pacsv.read_csv(
             io.BytesIO(content),
@@ -108,6 +150,8 @@ _FITS_TYPES = {
 
 def read_fits(content: bytes, name: str, measure: Measure) -> Delivered:
     """The first binary (or ASCII) table of a FITS file, with its units, TNULLs and scaling."""
+    if b"END".ljust(80) not in content[:_LONGEST_HEADER]:
+        raise UsageFault(f"{name} is not a readable FITS file: its header has no end.", "It may be truncated.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UnitsWarning)
@@ -116,22 +160,56 @@ def read_fits(content: bytes, name: str, measure: Measure) -> Delivered:
                 if table is None:
                     raise UsageFault(f"{name} is a FITS file without a table.")
                 measure.check_rows(int(table.header["NAXIS2"]), name)
+                _check_fields(int(table.header["TFIELDS"]), name)
                 measure.check_size(int(table.header["NAXIS1"]) * int(table.header["NAXIS2"]), name)
-                return _from_fits(table, name)
+                return _from_fits(table, table.data, name, measure)
     except UsageFault:
         raise
     except Exception as error:
         raise UsageFault(f"{name} is not a readable FITS file.", "It may be truncated; send it again.") from error
 
 
-def _from_fits(table: fits.BinTableHDU, name: str) -> Delivered:
+def fits_pieces(path: Path, name: str, rows: int) -> Iterator[Delivered]:
+    """The first table of a FITS file of any size, ``rows`` rows at a time; at least one piece.
+
+    Raises:
+        UsageFault: the file is damaged or has no table.
+    """
+    try:
+        with warnings.catch_warnings(), fits.open(path, memmap=True, lazy_load_hdus=True) as file:
+            warnings.simplefilter("ignore")
+            table = next((hdu for hdu in file if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
+            if table is None:
+                raise UsageFault(f"{name} is a FITS file without a table.")
+            for first in range(0, max(len(table.data), 1), rows):
+                yield _from_fits(table, table.data[first : first + rows], name, Measure(rows, 2**40))
+    except UsageFault:
+        raise
+    except Exception as error:
+        raise UsageFault(f"{name} is not a readable FITS file.", "It may be truncated; send it again.") from error
+
+
+def _from_fits(table: fits.BinTableHDU, data: fits.FITS_rec, name: str, measure: Measure) -> Delivered:
     columns, arrays = [], []
     for number, definition in enumerate(table.columns, start=1):
-        values = table.data.field(number - 1)
+        _check_heap(table, data, number, name, measure)
+        values = data.field(number - 1)
         column = _fits_column(definition, values, table.header.get(f"TCOMM{number}", ""), name)
         columns.append(column)
         arrays.append(_fits_array(values, column, definition.null))
     return delivered(columns, arrays)
+
+
+def _check_heap(table: fits.BinTableHDU, data: fits.FITS_rec, number: int, name: str, measure: Measure) -> None:
+    """Cells of varying length lie in the heap and may lie there over one another: their sum is what counts."""
+    form = str(table.header[f"TFORM{number}"]).strip().lstrip("0123456789")
+    if form[:1] not in ("P", "Q"):
+        return
+    raw = data.view(np.ndarray)[table.columns.names[number - 1]]
+    lengths = raw.reshape(len(raw), -1)[:, 0].astype(np.float64)
+    if np.any(lengths < 0):
+        raise UsageFault(f"{name}: column {table.columns.names[number - 1]} has cells of a negative length.")
+    measure.check_size(int(lengths.sum()), name)
 
 
 def _fits_column(definition: fits.Column, values: np.ndarray, comment: str, name: str) -> Column:

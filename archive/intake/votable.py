@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -25,6 +26,12 @@ _TRUNCATED = "It may be truncated; send it again."
 
 _DEEPEST = 64
 _MOST_FIELDS = 5000
+_MOST_ELEMENTS = 100_000  # beside rows and cells
+_LONGEST_TAG = 64 * 1024  # bytes, attributes included
+_FAR = re.compile(rb"<(?=[^<]{%d})" % _LONGEST_TAG)
+_TAG = re.compile(rb"""<(?:[^<>"']++|"[^"]*+"?|'[^']*+'?)*+""")
+_ENCODING = re.compile(rb"""^\s*<\?xml[^>]*encoding\s*=\s*["']([^"']*)""")
+_PLAIN = re.compile(rb"(?i)utf-?8|us-ascii|ascii|iso-8859-\d+|latin-?1|windows-125\d")
 
 
 @dataclass(slots=True)
@@ -46,28 +53,51 @@ def read_votable(content: bytes, name: str, measure: Measure) -> Delivered:
         UsageFault: it is not well-formed VOTable, declares entities, nests too deeply, points to data elsewhere,
             or has a cell or length that cannot be (row and column are named).
     """
-    if b"<!ENTITY" in content or b"\x00" in content[:64]:
+    if b"<!ENTITY" in content or not _is_plain(content):
         raise UsageFault(f"{name} is refused: XML entities and encodings other than UTF-8 are not read.")
+    _check_tags(content, name)
     table = _Table(name, measure)
     try:
         complete = False
-        for event, element in _events(content):
+        for event, element in _events(content, table):
             complete = complete or _take(event, element, table)
     except etree.XMLSyntaxError as error:
         raise UsageFault(f"{name} is not well-formed XML: {error.msg}.", _TRUNCATED) from error
     return _finished(table)
 
 
-def _events(content: bytes) -> Iterator[tuple[str, etree._Element]]:
-    """Start and end events, at most ``_DEEPEST`` deep."""
-    depth = 0
+def _is_plain(content: bytes) -> bool:
+    """True if markup is written in ASCII: in other encodings a document could hide what is looked for."""
+    named = _ENCODING.search(content[:200])
+    return b"\x00" not in content[:64] and (named is None or bool(_PLAIN.fullmatch(named[1])))
+
+
+def _check_tags(content: bytes, name: str) -> None:
+    """A tag is parsed whole, with all its attributes, before anything can be said about it."""
+    for far in _FAR.finditer(content):
+        tag = _TAG.match(content, far.start())
+        if tag is not None and len(tag[0]) > _LONGEST_TAG:
+            raise UsageFault(f"{name} has a tag that is longer than {_LONGEST_TAG:,} bytes.")
+
+
+def _events(content: bytes, table: _Table) -> Iterator[tuple[str, etree._Element]]:
+    """Start and end events, at most ``_DEEPEST`` deep; what is read stays small however much is sent."""
+    depth = others = cells = 0
     source = io.BytesIO(content)
     safe = {"resolve_entities": False, "load_dtd": False, "no_network": True}
     parser = etree.iterparse(source, ("start", "end"), huge_tree=True, remove_comments=True, remove_pis=True, **safe)
     for event, element in parser:
         depth += 1 if event == "start" else -1
         if depth > _DEEPEST:
-            raise UsageFault("The VOTable nests deeper than any real one does.")
+            raise UsageFault(f"{table.name} nests deeper than any real VOTable does.")
+        if event == "start":
+            tag = element.tag.rpartition("}")[2]
+            cells = 0 if tag == "TR" else cells + (tag == "TD")
+            others += tag not in ("TR", "TD")
+            if cells > len(table.shapes):
+                raise UsageFault(f"{table.name}, row {len(table.rows) + 1}: more cells than columns.")
+            if others > _MOST_ELEMENTS:
+                raise UsageFault(f"{table.name} has more than {_MOST_ELEMENTS:,} elements beside its rows.")
         yield event, element
 
 
