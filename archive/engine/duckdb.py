@@ -1,4 +1,5 @@
-"""DuckDB: the embedded engine. One immutable file per edition, one in-memory root per process, one cursor per request.
+"""DuckDB: the embedded engine. One immutable file per edition, one cursor per request, on one of two in-memory roots:
+statements that read much have a root to themselves, whose threads give way to all others of the machine.
 
 Editions are attached READ_ONLY under names of their own when a query first needs them, and never altered, so any number
 of processes read the same files. Nothing but generated statements reaches the database; its reach is the editions
@@ -7,14 +8,14 @@ folder, its configuration is locked, its messages are logged and never shown.
 
 from __future__ import annotations
 
-import logging
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import sqlalchemy as sa
 
@@ -23,15 +24,14 @@ from archive.columns import Column, arrow_type
 from archive.engine import duckdb_build
 from archive.engine.contract import Bindings, Engine, Limits, Stream
 from archive.engine.duckdb_dialect import DIALECT
-from archive.engine.duckdb_macros import MACROS
-from archive.engine.duckdb_running import Running, Watch
+from archive.engine.duckdb_root import Root
+from archive.engine.duckdb_running import Running, Watch, give_way
 from archive.engine.select import Place, statement
-from archive.faults import TransientFault
 from archive.tables import Edition, Table
 
-_log = logging.getLogger(__name__)
-
 _BATCH = 16_384  # rows; the first byte leaves after one of these
+_QUICK_SHARE = 0.25  # of the memory, for statements that read little; the rest is for those that give way
+_MEMORY = re.compile(r"([\d.]+)(\D+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +62,17 @@ class DuckDB(Engine):
         self._scratch = (scratch or folder / "scratch").resolve()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._scratch.mkdir(parents=True, exist_ok=True)
-        self._settings = {"memory_limit": memory or "60%", **({} if threads is None else {"threads": threads})}
-        self._lock = threading.Lock()  # guards the root connection and what is attached to it
-        self._attached: dict[str, Place] = {}  # by place
-        self._count = 0
-        self._root = self._open()
+        self._memory = memory or "60%"
+        self._settings: dict[str, str | int] = {} if threads is None else {"threads": threads}
+        self._lock = threading.Lock()
+        self._first = self._root(_QUICK_SHARE)
+        self._second: Root | None = None  # made when first needed
         self._watch = Watch()
 
     def run(self, query: Bound, bindings: Bindings, limits: Limits) -> Stream:
-        prepared = self._prepare(query, bindings, limits.rows)
-        with self._lock:
-            cursor = self._root.cursor()
-        running = Running(cursor, self._watch, limits.seconds)
+        root = self._patient() if limits.gives_way else self._first
+        prepared = _prepare(query, bindings, limits.rows, root)
+        running = Running(root.cursor(), self._watch, limits.seconds, gives_way=limits.gives_way)
         if limits.stop is not None:
             limits.stop.then(running.close)
         try:
@@ -84,12 +83,11 @@ class DuckDB(Engine):
         return Stream(query.columns, _exact(running.batches(reader), query.columns), running.close)
 
     def sql(self, query: Bound, bindings: Bindings) -> str:
-        return self._prepare(query, bindings, None).text
+        return _prepare(query, bindings, None, self._first).text
 
     def plan(self, query: Bound, bindings: Bindings) -> str:
-        prepared = self._prepare(query, bindings, None)
-        with self._lock:
-            cursor = self._root.cursor()
+        prepared = _prepare(query, bindings, None, self._first)
+        cursor = self._first.cursor()
         try:
             for name, table in prepared.views.items():
                 cursor.register(name, table)
@@ -105,7 +103,9 @@ class DuckDB(Engine):
         parts: Sequence[Path],
         progress: Callable[[int], None] = lambda rows: None,
     ) -> Edition:
-        edition = duckdb_build.build(self._folder, table, number, parts, self._settings, progress)
+        edition = duckdb_build.build(
+            self._folder, table, number, parts, self._settings | {"memory_limit": self._memory}, progress
+        )
         self._detach(edition.place)
         return edition
 
@@ -115,80 +115,47 @@ class DuckDB(Engine):
 
     def close(self) -> None:
         self._watch.close()
-        with self._lock:
-            self._root.close()
-
-    # --- the root -----------------------------------------------------------------------------
-
-    def _open(self) -> duckdb.DuckDBPyConnection:
-        root = duckdb.connect(
-            ":memory:",
-            config={
-                **self._settings,
-                "temp_directory": str(self._scratch),
-                "python_enable_replacements": False,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-            },
-        )
-        root.execute(MACROS)
-        root.execute("SET GLOBAL error_on_division_by_zero = false")
-        root.execute("SET GLOBAL allowed_directories = [$1]", [str(self._folder)])
-        root.execute("SET GLOBAL enable_external_access = false")
-        root.execute("SET GLOBAL lock_configuration = true")
-        return root
-
-    def _place(self, edition: Edition) -> Place:
-        """Where an edition's rows lie, attaching its file if this process has not yet."""
-        place = self._attached.get(edition.place)
-        if place is not None:
-            return place
-        with self._lock:
-            if edition.place not in self._attached:
-                self._forget_removed()
-                self._attached[edition.place] = self._attach(edition)
-            return self._attached[edition.place]
-
-    def _attach(self, edition: Edition) -> Place:
-        file = self._folder / edition.place
-        self._count += 1
-        name = f"e{self._count}"
-        try:
-            self._root.execute(f"ATTACH {_quoted(str(file))} AS {name} (READ_ONLY)")
-        except duckdb.Error as error:
-            _log.exception("edition %s cannot be attached", file)
-            raise TransientFault(
-                f"The rows of {'.'.join(edition.key)} are not at hand.", "Try again in a moment."
-            ) from error
-        return Place(sa.table("t", schema=name), edition.physical, edition.rows, edition.healpix)
+        for root in self._roots():
+            root.close()
 
     def _detach(self, place: str) -> None:
+        for root in self._roots():
+            root.detach(place)
+
+    def _patient(self) -> Root:
+        """The root of statements that give way to others. Its threads, all made by one that gives way, do so too."""
         with self._lock:
-            attached = self._attached.pop(place, None)
-            if attached is not None:
-                self._root.execute(f"DETACH {attached.source.schema}")
+            if self._second is None:
+                with ThreadPoolExecutor(1, initializer=give_way) as helper:
+                    self._second = helper.submit(self._root, 1 - _QUICK_SHARE).result()
+            return self._second
 
-    def _forget_removed(self) -> None:
-        """Detach editions that another process removed, so that their bytes are freed."""
-        for place in [place for place in self._attached if not (self._folder / place).exists()]:
-            self._root.execute(f"DETACH {self._attached.pop(place).source.schema}")
+    def _root(self, share: float) -> Root:
+        memory = _MEMORY.fullmatch(self._memory)
+        part = self._memory if memory is None else f"{float(memory[1]) * share:g}{memory[2]}"
+        return Root(self._folder, self._scratch, self._settings | {"memory_limit": part})
 
-    # --- statements ---------------------------------------------------------------------------
+    def _roots(self) -> Iterator[Root]:
+        yield self._first
+        if self._second is not None:
+            yield self._second
 
-    def _prepare(self, query: Bound, bindings: Bindings, rows: int | None) -> Prepared:
-        views: dict[str, pa.Table] = {}
-        given: dict[tuple[str, str], Place] = {}
 
-        def locate(table: Table) -> Place:
-            if table.key in bindings.editions:
-                return self._place(bindings.editions[table.key])
-            if table.key not in given:
-                given[table.key] = _view(table, bindings.arrow[table.key], views)
-            return given[table.key]
+def _prepare(query: Bound, bindings: Bindings, rows: int | None, root: Root) -> Prepared:
+    """The statement of ``query`` for ``root``, with the editions it reads attached there."""
+    views: dict[str, pa.Table] = {}
+    given: dict[tuple[str, str], Place] = {}
 
-        compiled = statement(query, locate, rows).compile(dialect=DIALECT)
-        values = compiled.params
-        return Prepared(str(compiled), [values[name] for name in compiled.positiontup or ()], views)
+    def locate(table: Table) -> Place:
+        if table.key in bindings.editions:
+            return root.place(bindings.editions[table.key])
+        if table.key not in given:
+            given[table.key] = _view(table, bindings.arrow[table.key], views)
+        return given[table.key]
+
+    compiled = statement(query, locate, rows).compile(dialect=DIALECT)
+    values = compiled.params
+    return Prepared(str(compiled), [values[name] for name in compiled.positiontup or ()], views)
 
 
 def _view(table: Table, rows: pa.Table, views: dict[str, pa.Table]) -> Place:
@@ -208,7 +175,3 @@ def _exact(batches: Iterator[pa.RecordBatch], columns: Sequence[Column]) -> Iter
             array if array.type == kind else array.cast(kind) for array, kind in zip(batch.columns, types, strict=True)
         ]
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

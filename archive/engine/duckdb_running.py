@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -66,15 +69,22 @@ class Watch:
 
 
 class Running:
-    """One statement on a cursor of its own. Only time spent inside the database counts against ``seconds``."""
+    """One statement on a cursor of its own. Only time spent inside the database counts against ``seconds``.
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, watch: Watch, seconds: float | None) -> None:
+    The database computes in whichever thread asks it, too; so a statement that ``gives_way`` is asked for its rows
+    by a thread of its own that gives way, because a thread cannot take that back.
+    """
+
+    def __init__(
+        self, cursor: duckdb.DuckDBPyConnection, watch: Watch, seconds: float | None, *, gives_way: bool = False
+    ) -> None:
         self._cursor = cursor
         self._watch = watch
         self._seconds = seconds
         self._spent = 0.0
         self._entered: float | None = None  # when the present visit to the database began
         self._reason: Fault | None = None
+        self._porter = ThreadPoolExecutor(1, "patient", give_way) if gives_way else None
         self._closed = threading.Event()
         self._using = threading.Lock()  # held while the cursor is used, so that close frees it only afterwards
 
@@ -113,7 +123,7 @@ class Running:
             self._cursor.interrupt()
         if self._using.acquire(blocking=False):  # else whoever is inside frees the cursor on the way out
             try:
-                self._cursor.close()
+                self._end()
             finally:
                 self._using.release()
 
@@ -135,7 +145,7 @@ class Running:
             self._entered = time.monotonic()
             self._watch.enter(self)
             try:
-                return visit()
+                return visit() if self._porter is None else self._porter.submit(visit).result()
             except StopIteration:
                 raise
             except (duckdb.Error, OSError, pa.ArrowException, RuntimeError) as error:
@@ -145,12 +155,24 @@ class Running:
                 self._spent += time.monotonic() - self._entered
                 self._entered = None
                 if self._closed.is_set():
-                    self._cursor.close()
+                    self._end()
 
     def _free(self, reader: pa.RecordBatchReader) -> None:
         with self._using:
             reader.close()
-            self._cursor.close()
+            self._end()
+
+    def _end(self) -> None:
+        self._cursor.close()
+        if self._porter is not None:
+            self._porter.shutdown(wait=False)
+
+
+def give_way(niceness: int = 10) -> None:
+    """Let other threads go before this one, for as long as it lives; on Linux each has a priority of its own."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
 
 
 def _too_long(seconds: float) -> Fault:
