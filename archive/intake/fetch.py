@@ -6,10 +6,12 @@ so that a name cannot change its meaning in between. Each redirect is judged ane
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import ipaddress
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -59,6 +61,9 @@ def _visit(url: str, limits: Outbound, deadline: float) -> tuple[bytes, str | No
     """The body at ``url``, or where it redirects to."""
     parts = _judged_url(url)
     connection = _connection(parts, limits, deadline)
+    hurry = threading.Timer(_left(deadline), connection.give_up)  # a socket's timeout is for each byte anew
+    hurry.daemon = True
+    hurry.start()
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request("GET", target, headers={"Accept": "*/*", "User-Agent": "archive (IVOA-copy)"})
@@ -71,6 +76,7 @@ def _visit(url: str, limits: Outbound, deadline: float) -> tuple[bytes, str | No
     except (OSError, http.client.HTTPException) as error:
         raise TransientFault(f"The upload's address {url} does not answer as it should.") from error
     finally:
+        hurry.cancel()
         connection.close()
 
 
@@ -83,7 +89,7 @@ def _judged_url(url: str) -> SplitResult:
     return parts
 
 
-def _connection(parts: SplitResult, limits: Outbound, deadline: float) -> http.client.HTTPConnection:
+def _connection(parts: SplitResult, limits: Outbound, deadline: float) -> _Pinned:
     host = parts.hostname or ""
     try:
         port = parts.port or _PORTS[parts.scheme]
@@ -133,6 +139,12 @@ class _Pinned(http.client.HTTPConnection):
 
     def connect(self) -> None:
         self.sock = socket.create_connection((self._address, self.port), self.timeout)
+
+    def give_up(self) -> None:
+        """End what is under way, from another thread: reading fails at once."""
+        if self.sock is not None:
+            with contextlib.suppress(OSError):  # it has ended already
+                self.sock.shutdown(socket.SHUT_RDWR)
 
 
 class _PinnedHttps(_Pinned):

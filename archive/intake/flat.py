@@ -87,6 +87,8 @@ def read_delimited(content: bytes, name: str, measure: Measure) -> Delivered:
     header = content[: content.find(b"\n") + 1 or len(content)]
     delimiter = "\t" if b"\t" in header else ","
     _check_fields(header.count(delimiter.encode()) + 1, name)
+    if b'"' not in content:  # else a line may be part of a row
+        measure.check_rows(max(_lines(content) - 1, 0), name)
     try:
         table = pacsv.read_csv(
             io.BytesIO(content),
@@ -99,6 +101,13 @@ def read_delimited(content: bytes, name: str, measure: Measure) -> Delivered:
         raise UsageFault(f"{name} is not readable as {'TSV' if delimiter != ',' else 'CSV'}: {detail}") from error
     measure.check_rows(table.num_rows, name)
     return _from_arrow(table, name)
+
+
+def _lines(content: bytes) -> int:
+    """How many lines are not empty."""
+    text = np.frombuffer(content, np.uint8)
+    ends = np.append((text == ord("\n")) | (text == ord("\r")), True)
+    return int(np.count_nonzero(ends[1:] & ~ends[:-1]))
 
 
 def _from_arrow(table: pa.Table, name: str) -> Delivered:

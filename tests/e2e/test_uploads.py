@@ -6,10 +6,13 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import astropy.units as u
 import numpy as np
 import pytest
 import pyvo
+from astropy.coordinates import Latitude, Longitude
 from astropy.table import Table
+from mocpy import MOC
 
 from tests.e2e.conftest import Site
 from tests.e2e.sky import Stars
@@ -54,3 +57,22 @@ def test_stilts_sends_two_tables(site: Site, tmp_path: Path, program: Callable[[
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout.split() == ["k,s", "0,0.0", "1,2.0", "2,4.0", "3,6.0"], done.stderr
+
+
+def test_a_coverage_map_selects_published_stars(service: pyvo.dal.TAPService, stars: Stars, tmp_path: Path) -> None:
+    area = MOC.from_cone(lon=Longitude(80 * u.deg), lat=Latitude(-66 * u.deg), radius=7 * u.deg, max_depth=9)
+    area.save(tmp_path / "area.fits", format="fits")
+    query = "SELECT s.star_id FROM ext_tycho2.star AS s, TAP_UPLOAD.lmc WHERE 1 = CONTAINS(POINT(s.ra, s.dec), lmc.moc)"
+    with (tmp_path / "area.fits").open("rb") as file:
+        got = service.run_sync(query, uploads={"lmc": file})
+    inside = area.contains_lonlat(stars.ra * u.deg, stars.dec * u.deg)
+    assert inside.sum() > 20
+    assert set(got["star_id"]) == set(stars.star_id[inside])
+
+
+def test_taplint_has_nothing_to_say_of_uploads(site: Site, program: Callable[[str], str]) -> None:
+    command = [program("stilts"), "taplint", f"tapurl={site.tap}", "stages=CAP UPL", "report=EWF"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    told = [line for line in done.stdout.splitlines() if line[:2] in ("E-", "W-", "F-") and "-UPL-" in line]
+    assert (done.returncode, told) == (0, [])
+    assert "Errors: 0" in done.stdout
