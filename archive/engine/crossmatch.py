@@ -164,7 +164,7 @@ class _Plan:
 
     def _fits(self, pair: _Pair, leaf: Leaf) -> bool:
         """True if the rows of ``leaf`` alone decide what is reached and the other side does not depend on them."""
-        reached, other = _sources(pair.around), _sources((pair.lon, pair.lat))
+        reached, other = sources(pair.around), sources((pair.lon, pair.lat))
         if reached != {leaf.alias} or not other or None in other or leaf.alias in other:
             return False
         radius = None if pair.around.radius is None else number(pair.around.radius)
@@ -178,7 +178,7 @@ class _Plan:
 
     def _celled(self, pair: _Pair, leaf: Leaf, cost: int) -> Celled:
         thinner = None
-        others = _sources((pair.lon, pair.lat))
+        others = sources((pair.lon, pair.lat))
         if len(others) == 1 and height(pair.around) is not None:
             alias = str(next(iter(others)))
             other = self._here.get(alias) or self._stored(alias)
@@ -195,7 +195,7 @@ def height(around: Surroundings) -> float | None:
 
 def other_side(celled: Celled) -> str:
     """The alias of (one of) the sources on the other side."""
-    return next(iter(sorted(str(alias) for alias in _sources((celled.lon, celled.lat)))))
+    return next(iter(sorted(str(alias) for alias in sources((celled.lon, celled.lat)))))
 
 
 def _pairs(test: bound.Near | bound.Within) -> Iterator[_Pair]:
@@ -211,16 +211,16 @@ def _varies(shape: bound.Value) -> bool:
     return shape.column.xtype == "polygon" and constant_vertices(shape) is None
 
 
-def _sources(part: object) -> set[str | None]:
+def sources(part: object) -> set[str | None]:
     """The aliases a part of the tree depends on; None among them if that cannot be told (a subquery)."""
     if isinstance(part, bound.Field):
         return {part.source}
     if isinstance(part, bound.Scalar | bound.Aggregate | bound.Truth):
         return {None}
     if isinstance(part, tuple):
-        return set().union(*(_sources(each) for each in part))
+        return set().union(*(sources(each) for each in part))
     if is_dataclass(part) and not isinstance(part, type):
-        return set().union(*(_sources(getattr(part, each.name)) for each in fields(part)))
+        return set().union(*(sources(getattr(part, each.name)) for each in fields(part)))
     return set()
 
 

@@ -25,10 +25,11 @@ from archive.engine import postgres_build
 from archive.engine.contract import Bindings, Engine, Limits, Stream
 from archive.engine.duckdb import DuckDB
 from archive.engine.postgres_build import SCHEMA, sendable, sent
+from archive.engine.postgres_crossmatch import ProbingWriter
 from archive.engine.postgres_dialect import DIALECT
 from archive.engine.postgres_running import FAILURES, Running, Watch, meaning
 from archive.engine.postgres_setup import libpq, prepare
-from archive.engine.select import Place, statement
+from archive.engine.select import Place
 from archive.faults import TransientFault
 from archive.tables import Edition, Table
 
@@ -180,7 +181,7 @@ def _prepare(query: Bound, bindings: Bindings, rows: int | None) -> Prepared:
             given[table.key] = _upload(table, bindings.arrow[table.key], uploads)
         return given[table.key]
 
-    return Prepared(str(statement(query, locate, rows).compile(dialect=DIALECT)), uploads)
+    return Prepared(str(ProbingWriter(locate).whole(query, rows).compile(dialect=DIALECT)), uploads)
 
 
 def _upload(table: Table, rows: pa.Table, uploads: dict[str, pa.Table]) -> Place:

@@ -470,6 +470,73 @@ END $$;
 CREATE OR REPLACE FUNCTION archive_udf.match_height(r float8) RETURNS float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN coalesce(greatest(0.005, 4 * r), 1);
 
+-- Joins by position by index: near_cells are nested cells, of an order that fits r, that hold all positions within r;
+-- each holds near_width(r) cells of order 29. In (x, y) of its base cell a position moves by at most 1.5 times the angle.
+-- Where that may leave the base cell, 16 places on a circle of 2 r show which cells of twice the width are near: a cell
+-- that reaches into the circle of r covers more than a sixteenth of the other, since no corner of a cell is below 57
+-- degrees.
+CREATE OR REPLACE FUNCTION archive_udf.near_order(r float8) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN least(29, greatest(0, floor(-ln(3 * radians(abs(r) + 1e-9)) / ln(2::float8))::integer));
+CREATE OR REPLACE FUNCTION archive_udf.near_width(r float8) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN 1::bigint << (2 * (29 - archive_udf.near_order(r)));
+CREATE OR REPLACE FUNCTION archive_udf.healpix_place(lon float8, lat float8) RETURNS float8[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    t float8 := (lon - 360 * floor(lon / 360)) / 90;
+    z float8 := sin(radians(lat));
+    q float8; h float8; s float8; d float8;
+BEGIN
+    IF abs(z) <= 2 / 3::float8 THEN
+        s := 0.5 + t + 0.75 * z;
+        d := 0.5 + t - 0.75 * z;
+        RETURN ARRAY[CASE WHEN floor(d) = floor(s) THEN floor(s)::integer % 4 + 4
+            WHEN floor(d) < floor(s) THEN floor(d) ELSE floor(s) + 8 END, s - floor(s), 1 - (d - floor(d))];
+    END IF;
+    q := least(3, floor(t));
+    h := sqrt(6::float8) * sin(radians(90 - abs(lat)) / 2);
+    IF lat > 0 THEN RETURN ARRAY[q, 1 - (1 - t + q) * h, 1 - (t - q) * h]; END IF;
+    RETURN ARRAY[q + 8, (t - q) * h, (1 - t + q) * h];
+END $$;
+CREATE OR REPLACE FUNCTION archive_udf.cells_around(lon float8, lat float8, r float8, k integer) RETURNS bigint[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    cells bigint[] := ARRAY[archive_udf.healpix_index(k - 1, lon, lat)];
+    cell bigint;
+    far float8 := radians(2 * r);
+    up float8 := radians(lat);
+    lat2 float8;
+BEGIN
+    FOR i IN 0..15 LOOP
+        lat2 := asin(greatest(-1, least(1, sin(up) * cos(far) + cos(up) * sin(far) * cos(i * pi() / 8))));
+        cell := archive_udf.healpix_index(k - 1, lon + degrees(atan2(sin(i * pi() / 8) * sin(far) * cos(up),
+            cos(far) - sin(up) * sin(lat2))), degrees(lat2));
+        IF NOT cell = ANY (cells) THEN cells := cells || cell; END IF;
+    END LOOP;
+    RETURN ARRAY(SELECT 4 * c + child FROM unnest(cells) AS c, generate_series(0, 3) AS child);
+END $$;
+CREATE OR REPLACE FUNCTION archive_udf.near_cells(lon float8, lat float8, r float8) RETURNS bigint[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT AS $$
+DECLARE
+    k integer := archive_udf.near_order(r);
+    n bigint := 1::bigint << archive_udf.near_order(r);
+    reach float8 := radians(r + 1e-9) * 1.5;
+    place float8[];
+    cells bigint[] := '{}';
+BEGIN
+    IF r < 0 OR abs(lat) > 90 OR NOT archive_udf.bounded(lon) THEN RETURN cells; END IF;
+    IF k < 2 THEN RETURN ARRAY(SELECT generate_series(0, 12 * n * n - 1)); END IF;
+    place := archive_udf.healpix_place(lon, lat);
+    IF place[2] - reach <= 0 OR place[2] + reach >= 1 OR place[3] - reach <= 0 OR place[3] + reach >= 1 THEN
+        RETURN archive_udf.cells_around(lon, lat, r + 1e-9, k);
+    END IF;
+    FOR i IN floor((place[2] - reach) * n)::bigint..floor((place[2] + reach) * n)::bigint LOOP
+        FOR j IN floor((place[3] - reach) * n)::bigint..floor((place[3] + reach) * n)::bigint LOOP
+            cells := cells || (place[1]::bigint << (2 * k)) + archive_udf.spread(i) + 2 * archive_udf.spread(j);
+        END LOOP;
+    END LOOP;
+    RETURN cells;
+END $$;
+
 -- Texts: sexagesimal angles, words, lists.
 CREATE OR REPLACE FUNCTION archive_udf.sexagesimal(part text[]) RETURNS float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN part[1]::float8 + part[2]::float8 / 60 + part[3]::float8 / 3600;

@@ -44,7 +44,7 @@ def build(
     rows = 0
     with connection.cursor() as cursor:
         cursor.execute(f'DROP TABLE IF EXISTS {SCHEMA}."{place}"')
-        cursor.execute(f"DELETE FROM {REMOVED} WHERE place = '{place}'")
+        cursor.execute(f"DELETE FROM {REMOVED} WHERE place = '{place}'")  # noqa: S608 - our names
         cursor.execute(_create(table, place, healpix))
         for part in parts:
             rows += _insert(cursor, table, place, part, healpix)
@@ -64,16 +64,16 @@ def remove(connection: Any, place: str) -> None:
     To wait for such a statement would make all who come after wait too, so what is read is left for the next time.
     """
     with connection.cursor() as cursor:
-        cursor.execute(f"INSERT INTO {REMOVED} VALUES ('{place}') ON CONFLICT DO NOTHING")
+        cursor.execute(f"INSERT INTO {REMOVED} VALUES ('{place}') ON CONFLICT DO NOTHING")  # noqa: S608 - our names
         connection.commit()
-        cursor.execute(f"SELECT place FROM {REMOVED}")
+        cursor.execute(f"SELECT place FROM {REMOVED}")  # noqa: S608 - our names
         places = [row[0] for row in cursor.fetchall()]
         connection.commit()
         for each in places:
             try:
                 cursor.execute(f"SET LOCAL lock_timeout = '{_PATIENCE}ms'")
                 cursor.execute(f'DROP TABLE IF EXISTS {SCHEMA}."{each}"')
-                cursor.execute(f"DELETE FROM {REMOVED} WHERE place = '{each}'")
+                cursor.execute(f"DELETE FROM {REMOVED} WHERE place = '{each}'")  # noqa: S608 - our names
                 connection.commit()
             except Error as error:
                 connection.rollback()

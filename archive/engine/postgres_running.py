@@ -20,6 +20,7 @@ from archive.faults import FatalFault, Fault, TransientFault, UsageFault
 _log = logging.getLogger(__name__)
 
 _TICK = 0.05  # seconds between two looks of the watch
+_LONGEST_STOP = 5.0  # seconds; a cancelled statement leaves within one
 _BATCH_BYTES = {"adbc.postgresql.batch_size_hint_bytes": str(2**20)}
 FAILURES = (Error, OSError, pa.ArrowException, RuntimeError)
 """What the driver raises."""
@@ -50,13 +51,21 @@ class Watch:
             self._waiting.discard(running)
 
     def close(self) -> None:
+        """Stop what waits, and wait until it has left."""
+        until = time.monotonic() + _LONGEST_STOP
+        while (waiting := self._now_waiting()) and time.monotonic() < until:
+            for running in waiting:
+                running.close()
+            time.sleep(_TICK)
         self._over.set()
+
+    def _now_waiting(self) -> list[Running]:
+        with self._lock:
+            return list(self._waiting)
 
     def _look(self) -> None:
         while not self._over.wait(_TICK):
-            with self._lock:
-                waiting = list(self._waiting)
-            for running in waiting:
+            for running in self._now_waiting():
                 running.cancel_if_due()
 
 
