@@ -130,7 +130,7 @@ def test_a_star_shows_the_version_that_was_asked_for(endpoint: Endpoint, tmp_pat
         for schema in ("dr1", "dr1_v1", "dr1_v2", "dr1_v3")
     }
     starred = asked(endpoint, "SELECT TOP 1 s.* FROM dr1.star AS s")[0].notes
-    assert [note for note in starred if note.startswith("*")] == starred[:1]
+    assert len(starred) == 1
     assert "dr1_v1.star" in starred[0]
     assert asked(endpoint, "SELECT TOP 1 * FROM dr1_v1.star")[0].notes == ()
     assert names["dr1_v1"] == ["star_id", "ra", "dec", "vt_mag", "field_id"]
