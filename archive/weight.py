@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
-from functools import cache
 from typing import Any, TypeVar
 
 from archive.adql import bound
@@ -95,13 +93,5 @@ def _all(node: object, kind: type[T], *, but: tuple[type, ...] = ()) -> Iterator
             yield each
         if isinstance(each, tuple):
             waiting.extend(each)
-        elif (parts := _parts(type(each))) and not isinstance(each, but):
+        elif (parts := bound.PARTS.get(type(each))) and not isinstance(each, but):
             waiting.extend([getattr(each, name) for name in parts])
-
-
-@cache
-def _parts(kind: type) -> tuple[str, ...]:
-    """The names of what a kind of bound node consists of; nothing for what is no such node."""
-    if kind.__module__ != bound.__name__ or not is_dataclass(kind):
-        return ()
-    return tuple(each.name for each in fields(kind))

@@ -9,7 +9,7 @@ passes through untouched.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from archive.adql import bound
@@ -39,14 +39,6 @@ def adapt(query: bound.Bound, expand: Expand) -> bound.Bound:
     return replace(query, common=common, body=body, notes=(*query.notes, *adapter.notes))
 
 
-_PARTS: dict[type, tuple[str, ...]] = {
-    kind: tuple(field.name for field in fields(kind) if field.name not in ("column", "columns", "table", "tables"))
-    for kind in vars(bound).values()
-    if isinstance(kind, type) and is_dataclass(kind) and kind.__module__ == bound.__name__
-}
-"""The classes of the bound tree, each with the fields that can hold other nodes."""
-
-
 class _Adapter:
     def __init__(self, expand: Expand) -> None:
         self._expand = expand
@@ -61,7 +53,7 @@ class _Adapter:
             for part in node:
                 self.learn(part)
         else:
-            for name in _PARTS.get(type(node), ()):
+            for name in bound.PARTS.get(type(node), ()):
                 self.learn(getattr(node, name))
 
     def rewritten(self, node: Any) -> Any:
@@ -72,7 +64,7 @@ class _Adapter:
             parts = tuple(self.rewritten(part) for part in node)
             return parts if any(new is not old for new, old in zip(parts, node, strict=True)) else node
         changes = {}
-        for name in _PARTS.get(type(node), ()):
+        for name in bound.PARTS.get(type(node), ()):
             old = getattr(node, name)
             if (new := self.rewritten(old)) is not old:
                 changes[name] = new
@@ -98,7 +90,7 @@ class _Adapter:
             return self._field(value, above)
         if isinstance(value, tuple):
             return tuple(self._inner(part, above) for part in value)
-        changes = {name: self._inner(getattr(value, name), above) for name in _PARTS.get(type(value), ())}
+        changes = {name: self._inner(getattr(value, name), above) for name in bound.PARTS.get(type(value), ())}
         return replace(value, **changes) if changes else value
 
     def _note(self, table: Table, name: str) -> None:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 
 from archive.adql.tree import JoinKind, SetKind
 from archive.columns import Column
@@ -361,3 +361,11 @@ class Bound:
     columns: tuple[Column, ...] = ()
     tables: Mapping[tuple[str, str], Table] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+PARTS: dict[type, tuple[str, ...]] = {
+    kind: tuple(each.name for each in fields(kind) if each.name not in ("column", "columns", "table", "tables"))
+    for kind in list(globals().values())
+    if isinstance(kind, type) and is_dataclass(kind) and kind.__module__ == __name__
+}
+"""Every class of the bound tree with the names of those of its fields that can hold other nodes, for walking it."""
