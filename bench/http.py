@@ -1,8 +1,10 @@
-"""Claim: a small query is answered over HTTP within 8 ms (median), and many clients share the server fairly.
+"""Claim: a small query is answered over HTTP within 8 ms (median), and many clients share the server fairly: 100 at
+once get 400 cones a second, 95 % of them within 0.5 s, and at least half as many while two scans run.
 
 All of Tycho-2 is loaded, published and served by ``archive serve`` with its usual settings. Measured over kept
 connections: what a request costs that does nothing, ``SELECT TOP 1`` from the catalog and from TAP_SCHEMA, a cone
-of 0.1 degrees; then the cone from 16 and from 100 clients at once.
+of 0.1 degrees; then the cone from 16 and from 100 clients at once, and from 100 while two synchronous queries of
+over 30 s each compute. The clients share the machine with the server.
 """
 
 from __future__ import annotations
@@ -68,6 +70,11 @@ def times(port: int, request: Request, count: int) -> list[float]:
             raise SystemExit(f"{path} answered {response.status}")
     connection.close()
     return spent
+
+
+def scan() -> tuple[str, str, str]:
+    """Goes on until it is stopped."""
+    return query("SELECT SUM(SIN(a.ra * b.dec)) AS s FROM ext_tycho2.star AS a, ext_tycho2.star AS b")
 
 
 def together(port: int, clients: int) -> tuple[list[float], float]:

@@ -60,8 +60,6 @@ class _Server(BaseApplication):
 @click.option(
     "--threads", type=click.IntRange(1), help="Requests at once per process; the setting requests if not given."
 )
-@click.option("--workers", type=click.IntRange(1), help="Processes; one per core unless given.")
-@click.option("--threads", default=16, show_default=True, type=click.IntRange(1), help="Requests at once per process.")
 @click.option("--work/--no-work", default=True, show_default=True, help="Run jobs too; else `archive work` has to.")
 @click.pass_obj
 def serve(output: Output, bind: str, port: int, workers: int | None, threads: int | None, work: bool) -> None:

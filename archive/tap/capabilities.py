@@ -17,8 +17,8 @@ from archive.results.formats import FORMATS, Format
 from archive.vosi import E
 
 _FEATURES = "ivo://ivoa.net/std/tapregext#"  # in lower case, as ADQL 2.1 section 4 has it
+_LEGACY_FEATURES = "ivo://ivoa.net/std/TAPRegExt#"  # as TAPRegExt 1.0 section 2.3 has it; identifiers have no case
 _UPLOAD = "ivo://ivoa.net/std/TAPRegExt#upload-"
-_UDF = f"{_FEATURES}{Group.UDF}"
 
 # TAPRegExt 1.0 section 2.3 knows these; any other geometry function of ours is an extension, declared as such.
 _STANDARD_GEOMETRY = frozenset(
@@ -45,7 +45,7 @@ def records(base: str, config: Config) -> Iterator[etree._Element]:
 def _table_access(base: str, config: Config) -> etree._Element:
     return E.capability(
         vosi.interface(base, "base", "1.1"),
-        _language(),
+        _language(_LEGACY_FEATURES if config.legacy_features else _FEATURES),
         *(_output_format(format_) for format_ in FORMATS),
         *(E.uploadMethod({"ivo-id": _UPLOAD + way}) for way in ("inline", "http", "https")),
         *_period("retentionPeriod", config.job_retention, config.hard_job_retention),
@@ -57,22 +57,23 @@ def _table_access(base: str, config: Config) -> etree._Element:
     )
 
 
-def _language() -> etree._Element:
+def _language(features: str) -> etree._Element:
     standard = "ivo://ivoa.net/std/ADQL#v"
     versions = [E.version(number, {"ivo-id": standard + number}) for number in ("2.0", "2.1")]
     description = E.description("Astronomical Data Query Language; 2.1 unless asked otherwise")
-    return E.language(E.name("ADQL"), *versions, description, *_features())
+    return E.language(E.name("ADQL"), *versions, description, *_features(features))
 
 
-def _features() -> Iterator[etree._Element]:
+def _features(prefix: str) -> Iterator[etree._Element]:
     standard = [function for function in FUNCTIONS if _is_standard(function)]
     groups: dict[str, list[str]] = {group: list(forms) for group, forms in _SYNTAX.items()}
     for function in standard:
         groups.setdefault(function.group, []).append(function.name)
     for group, forms in sorted(groups.items()):
-        yield _feature_group(_FEATURES + group, ((form, None) for form in forms))
+        yield _feature_group(prefix + group, ((form, None) for form in forms))
     extensions = [function for function in FUNCTIONS if function.group and function not in standard]
-    yield _feature_group(_UDF, ((form, function.description) for function in extensions for form in function.forms))
+    forms_told = ((form, function.description) for function in extensions for form in function.forms)
+    yield _feature_group(prefix + Group.UDF, forms_told)
 
 
 def _is_standard(function: Function) -> bool:
