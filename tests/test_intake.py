@@ -143,7 +143,37 @@ def test_nulls_among_integers_are_told_by_values() -> None:
 BOMB = b'<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><VOTABLE>&b;</VOTABLE>'
 INT, VARYING = '<FIELD name="n" datatype="int"/>', '<FIELD name="n" datatype="int" arraysize="*"/>'
 
+
+def arrow(table: pa.Table, compression: str | None = None) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+LONG = pa.array(["x" * 1_000_000])
+REPEATED = pa.DictionaryArray.from_arrays(pa.array(np.zeros(1000, np.int8)), LONG)
+VIEWS = pa.Array.from_buffers(
+    pa.string_view(),
+    1000,
+    [None, pa.py_buffer(struct.pack("<i4sii", 1_000_000, b"xxxx", 0, 0) * 1000), pa.py_buffer(b"x" * 1_000_000)],
+)
+
 HOSTILE = {
+    "compressed arrow": (arrow(pa.table({"a": np.zeros(1000)}), "zstd"), "compressed"),
+    "compressed dictionary": (arrow(pa.table({"a": REPEATED}), "lz4"), "compressed"),
+    "repeated text in arrow": (arrow(pa.table({"a": REPEATED})), "larger than"),
+    "repeated views": (arrow(pa.table({"a": VIEWS})), "larger than"),
+    "dictionary of arrays": (
+        arrow(pa.table({"a": pa.DictionaryArray.from_arrays(pa.array([0, 0], pa.int8()), pa.array([[1.0, 2.0]]))})),
+        "dictionary of arrays",
+    ),
+    "encoding in disguise": (b'<?xml version="1.0" encoding="UTF-7"?>+ADw-VOTABLE', "other than UTF-8"),
+    "more cells than columns": (votable(INT, "<TABLEDATA><TR>" + "<TD/>" * 100_000), "more cells than columns"),
+    "many elements": (b"<VOTABLE>" + b"<a/>" * 100_001, "elements beside its rows"),
+    "long tag": (b"<VOTABLE " + b"".join(b'a%d=">" ' % n for n in range(9999)) + b"/>", "a tag that is longer"),
+    "many columns": (b"," * 6000 + b"\n1", "more than 5000 columns"),
+    "fits header without end": (b"SIMPLE  =                    T".ljust(2880), "header has no end"),
     "entity bomb": (BOMB, "entities"),
     "deep nesting": (b"<a>" * 100_000, "nests deeper"),
     "huge arraysize": (votable('<FIELD name="n" datatype="double" arraysize="4000000000"/>'), "more than 1,000,000"),
@@ -170,7 +200,7 @@ HOSTILE = {
         "is no timestamp",
     ),
     "parquet cut short": (b"PAR1" + b"\x00" * 20, "Parquet"),
-    "fits cut short": (b"SIMPLE  =                    T" + b" " * 50, "FITS"),
+    "fits cut short": (b"SIMPLE  =                    T".ljust(80) + b"END".ljust(80), "FITS"),
     "binary rubbish": (b"\x00\x01\x02\x03", "neither VOTable"),
     "gzip cut short": (gzip.compress(b"a,b\n1,2\n" * 100)[:-8], "unpacked"),
 }
@@ -186,6 +216,13 @@ def test_hostile_and_broken_tables_are_refused_without_spending_memory(case: str
         assert tracemalloc.get_traced_memory()[1] < 20 * 1024 * 1024
     finally:
         tracemalloc.stop()
+
+
+def test_tables_after_the_first_are_passed_over() -> None:
+    first = votable(INT, "<TABLEDATA><TR><TD>1</TD></TR></TABLEDATA>").decode()
+    second = f"<TABLE>{INT * 3}<DATA><TABLEDATA>{'<TR><TD/><TD/><TD/></TR>' * 9}</TABLEDATA></DATA></TABLE>"
+    content = first.replace("</RESOURCE>", f"{second}</RESOURCE>").encode()
+    assert read(content, "t", Measure(rows=5)).rows.to_pylist() == [{"n": 1}]
 
 
 def test_what_is_too_large_is_refused_whole() -> None:

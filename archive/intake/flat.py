@@ -17,6 +17,7 @@ from astropy.units import UnitsWarning
 
 from archive.columns import Column, Datatype, arrow_type
 from archive.faults import UsageFault
+from archive.intake.arrow import read_stream
 from archive.intake.delivered import Delivered, Measure, column_of, delivered
 
 _MOST_FIELDS = 5000
@@ -61,22 +62,38 @@ def _unpacked(metadata: pq.FileMetaData) -> int:
 def _check_text(table: pa.Table, name: str, measure: Measure) -> None:
     """A text stands once in the file, however often it is repeated: what counts is all of it."""
     size = 0
+    for field in table.schema:
+        if pa.types.is_dictionary(field.type) and pa.types.is_nested(field.type.value_type):
+            raise UsageFault(f"{name}: column {field.name} is a dictionary of arrays.", "Send the arrays themselves.")
     for column in table.columns:
-        for chunk in column.chunks if pa.types.is_dictionary(column.type) else ():
-            lengths = pc.binary_length(chunk.dictionary).take(chunk.indices)
-            size += pc.sum(lengths.cast(pa.int64())).as_py() or 0
-    measure.check_size(size, name)
+        for chunk in column.chunks:
+            size += _length_of_texts(chunk)
+            measure.check_size(size, name)
+
+
+def _length_of_texts(chunk: pa.Array) -> int:
+    """Bytes of all texts where one may stand for many; 0 of anything else."""
+    kinds = pa.types
+    if kinds.is_string_view(chunk.type):
+        sizes = np.frombuffer(chunk.buffers()[1], np.int32, 4 * len(chunk), 16 * chunk.offset)[::4]
+        return int(sizes.sum(dtype=np.int64))
+    if kinds.is_dictionary(chunk.type) and (
+        kinds.is_string(chunk.type.value_type) or kinds.is_large_string(chunk.type.value_type)
+    ):
+        lengths = pc.binary_length(chunk.dictionary).take(chunk.indices)
+        return int(pc.sum(lengths.cast(pa.int64())).as_py() or 0)
+    return 0
 
 
 def read_arrow(content: bytes, name: str, measure: Measure) -> Delivered:
-    """An Arrow stream."""
+    """An Arrow stream; it may not be compressed."""
     try:
-        stream = pa.ipc.open_stream(pa.BufferReader(content))
-        _check_fields(len(stream.schema), name)
-        table = stream.read_all()
+        table = read_stream(content, name)
     except (pa.ArrowException, OSError) as error:
         raise UsageFault(f"{name} is not a readable Arrow stream.", "It may be truncated; send it again.") from error
+    _check_fields(table.num_columns, name)
     measure.check_rows(table.num_rows, name)
+    _check_text(table, name, measure)
     return _from_arrow(table, name)
 
 

@@ -44,6 +44,7 @@ class _Table:
     rows: list[list[object]] = field(default_factory=list)
     stream: tuple[str, str | None] | None = None  # serialisation, text
     result: Delivered | None = None
+    complete: bool = False
 
 
 def read_votable(content: bytes, name: str, measure: Measure) -> Delivered:
@@ -58,9 +59,8 @@ def read_votable(content: bytes, name: str, measure: Measure) -> Delivered:
     _check_tags(content, name)
     table = _Table(name, measure)
     try:
-        complete = False
-        for event, element in _events(content, table):
-            complete = complete or _take(event, element, table)
+        for event, tag, element in _events(content, table):
+            _take(event, tag, element, table)
     except etree.XMLSyntaxError as error:
         raise UsageFault(f"{name} is not well-formed XML: {error.msg}.", _TRUNCATED) from error
     return _finished(table)
@@ -80,30 +80,38 @@ def _check_tags(content: bytes, name: str) -> None:
             raise UsageFault(f"{name} has a tag that is longer than {_LONGEST_TAG:,} bytes.")
 
 
-def _events(content: bytes, table: _Table) -> Iterator[tuple[str, etree._Element]]:
-    """Start and end events, at most ``_DEEPEST`` deep; what is read stays small however much is sent."""
+def _events(content: bytes, table: _Table) -> Iterator[tuple[str, str, etree._Element]]:
+    """Start and end of each element but cells, with its name; what is read stays small however much is sent."""
     depth = others = cells = 0
     source = io.BytesIO(content)
     safe = {"resolve_entities": False, "load_dtd": False, "no_network": True}
     parser = etree.iterparse(source, ("start", "end"), huge_tree=True, remove_comments=True, remove_pis=True, **safe)
     for event, element in parser:
-        depth += 1 if event == "start" else -1
+        tag = element.tag.rpartition("}")[2]
+        started = event == "start"
+        depth += 1 if started else -1
         if depth > _DEEPEST:
             raise UsageFault(f"{table.name} nests deeper than any real VOTable does.")
-        if event == "start":
-            tag = element.tag.rpartition("}")[2]
-            cells = 0 if tag == "TR" else cells + (tag == "TD")
-            others += tag not in ("TR", "TD")
+        if table.complete:
+            if not started:
+                _forget(element)
+            continue
+        if tag == "TD":
+            cells += started
             if cells > len(table.shapes):
                 raise UsageFault(f"{table.name}, row {len(table.rows) + 1}: more cells than columns.")
-            if others > _MOST_ELEMENTS:
-                raise UsageFault(f"{table.name} has more than {_MOST_ELEMENTS:,} elements beside its rows.")
-        yield event, element
+            continue
+        if tag == "TR":
+            cells = 0
+        else:
+            others += started
+        if others > _MOST_ELEMENTS:
+            raise UsageFault(f"{table.name} has more than {_MOST_ELEMENTS:,} elements beside its rows.")
+        yield event, tag, element
 
 
-def _take(event: str, element: etree._Element, table: _Table) -> bool:
-    """Learn from one event; true when the table is complete."""
-    tag = etree.QName(element).localname if isinstance(element.tag, str) else ""
+def _take(event: str, tag: str, element: etree._Element, table: _Table) -> None:
+    """Learn from one event."""
     match event, tag:
         case "end", "FIELD":
             table.shapes.append(_shape(element, table.name))
@@ -114,8 +122,7 @@ def _take(event: str, element: etree._Element, table: _Table) -> bool:
         case "end", "STREAM":
             _stream(element, table)
         case "end", "TABLE":
-            return True
-    return False
+            table.complete = True
 
 
 def _shape(element: etree._Element, name: str) -> Shape:
@@ -154,6 +161,11 @@ def _row(element: etree._Element, table: _Table) -> None:
     table.rows.append(
         [parse_cell(text, shape, table.name, number) for text, shape in zip(cells, table.shapes, strict=True)]
     )
+    _forget(element)
+
+
+def _forget(element: etree._Element) -> None:
+    """Free an element's content and what stands before it."""
     parent = element.getparent()
     element.clear()
     while parent is not None and element.getprevious() is not None:
