@@ -157,15 +157,18 @@ class Visits:
     def _look(self) -> None:
         while True:
             time.sleep(_TICK)
-            with self._lock:
-                visits = [visit for visit in self._here if visit.socket is not None and not visit.gone]
-                stall = min(self._stall, _CROWDED_STALL) if len(visits) >= _CROWDED * self._room else self._stall
-                gone = list(_left(visits)) + [visit for visit in visits if _stalls(visit, stall)]
-                for visit in gone:
-                    visit.gone = True
-                    _hang_up(visit)
+            self._look_once()  # what it looked at is let go of before it sleeps again
+
+    def _look_once(self) -> None:
+        with self._lock:
+            visits = [visit for visit in self._here if visit.socket is not None and not visit.gone]
+            stall = min(self._stall, _CROWDED_STALL) if len(visits) >= _CROWDED * self._room else self._stall
+            gone = list(_left(visits)) + [visit for visit in visits if _stalls(visit, stall)]
             for visit in gone:
-                _stop(visit)
+                visit.gone = True
+                _hang_up(visit)
+        for visit in gone:
+            _stop(visit)
 
 
 class _Paced:

@@ -102,7 +102,8 @@ def served(home: Path) -> Iterator[int]:
         ("publish", "ext_tycho2"),
     ):
         subprocess.run([*archive, *verb], check=True, stdout=subprocess.DEVNULL)
-    server = subprocess.Popen([*archive, "serve", "--port", str(port)], stdout=subprocess.DEVNULL)
+    command = [*archive, "serve", "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait(port)
         yield port
@@ -133,13 +134,35 @@ def main() -> None:
             print(f"{name:14} p50 {median(spent):6.2f} ms  p95 {tail:6.2f} ms  {median(spent) / base:5.1f} x nothing")
             if name == "TOP 1":
                 print(f"{'':14} {'within' if median(spent) <= AIM else 'beyond'} the aim of {AIM:g} ms")
-        for clients in (16, 100):
-            spent, seconds = together(port, clients)
-            tail = quantiles(spent, n=20)[-1]
-            print(
-                f"{clients:3} clients    {len(spent) / seconds:6.0f} cones/s"
-                f"  p50 {median(spent):6.1f}  p95 {tail:6.1f} ms"
-            )
+        many(port, 16)
+        alone = many(port, 100)
+        with scanned(port, 2):
+            beside = many(port, 100)
+        print(f"{'':14} {beside / alone:.0%} of the cones while two scans run")
+
+
+def many(port: int, clients: int) -> float:
+    """Print what ``clients`` at once get; cones per second."""
+    spent, seconds = together(port, clients)
+    tail = quantiles(spent, n=20)[-1]
+    rate = len(spent) / seconds
+    print(f"{clients:3} clients    {rate:6.0f} cones/s  p50 {median(spent):6.1f}  p95 {tail:6.1f} ms")
+    return rate
+
+
+@contextmanager
+def scanned(port: int, count: int) -> Iterator[None]:
+    """So many scans run meanwhile; they are stopped by leaving."""
+    connections = [http.client.HTTPConnection("127.0.0.1", port) for _ in range(count)]
+    method, path, body = scan()
+    for connection in connections:
+        connection.request(method, path, body, {"Content-Type": "application/x-www-form-urlencoded"})
+    time.sleep(2)
+    try:
+        yield
+    finally:
+        for connection in connections:
+            connection.close()
 
 
 if __name__ == "__main__":
