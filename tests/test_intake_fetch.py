@@ -59,6 +59,8 @@ def test_an_allowed_address_is_fetched(site: str) -> None:
         "http://0.0.0.0/",
         "http://[::1]/",
         "http://[::ffff:127.0.0.1]/",
+        "http://[64:ff9b::a00:1]/",
+        "http://[2002:7f00:1::]/",
         "http://[fe80::1]/",
         "http://224.0.0.1/",
         "http://2130706433/",

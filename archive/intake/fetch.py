@@ -22,6 +22,9 @@ from archive.faults import TransientFault, UsageFault
 _PORTS = {"http": 80, "https": 443}
 _CHUNK = 64 * 1024
 
+# IPv6 addresses that stand for IPv4 ones, private ones too: NAT64, 6to4 and Teredo (RFC 6052, 3056, 4380).
+_RELAYS = tuple(ipaddress.ip_network(network) for network in ("64:ff9b::/96", "2002::/16", "2001::/32"))
+
 
 @dataclass(frozen=True, slots=True)
 class Outbound:
@@ -38,7 +41,7 @@ class Outbound:
         judged = getattr(parsed, "ipv4_mapped", None) or parsed
         if any(judged in ipaddress.ip_network(network) for network in self.allowed):
             return True
-        return judged.is_global and not judged.is_multicast
+        return judged.is_global and not judged.is_multicast and not any(judged in network for network in _RELAYS)
 
 
 def fetch(url: str, limits: Outbound) -> bytes:
