@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from archive.adql import bound, parse, resolve
 from archive.engine.contract import Bindings, Engine
 from archive.engine.duckdb import DuckDB
+from archive.faults import UsageFault
 from tests.adql import tables
 from tests.adql.engines import built_rows, fetch, given_rows
 from tests.adql.evaluator import evaluate
@@ -63,3 +65,26 @@ def test_engine(example: Example, engine: Engine, bindings: Bindings) -> None:
         assert all(same_rows(got, expected, query.columns) for got, expected in pairs), rows
     if "RAND" not in example.text.upper():
         assert same_answer(rows, evaluate(query, tables.ROWS), query.columns), rows
+
+
+DEEP = {
+    "functions": lambda n: f"SELECT {'ABS(' * n}mag{')' * n} FROM t.star",
+    "sum": lambda n: f"SELECT {' + '.join(['mag'] * n)} FROM t.star",
+    "texts": lambda n: f"SELECT {' || '.join(['name'] * n)} FROM t.star",
+    "conditions": lambda n: f"SELECT ra FROM t.star WHERE {'mag = 1 AND (mag = 2 OR ' * n}mag = 3{')' * n}",
+    "unions": lambda n: "SELECT star_id FROM t.star" + " UNION SELECT star_id FROM t.obs" * n,
+    "derived tables": lambda n: f"SELECT * FROM {'(SELECT * FROM ' * n}t.star{') AS q' * n}",
+    "subqueries": lambda n: f"SELECT ra FROM t.star WHERE {'ra IN (SELECT ra FROM t.star WHERE ' * n}1 = 1{')' * n}",
+    "joins": lambda n: (
+        "SELECT star_id FROM t.empty" + "".join(f" LEFT JOIN t.obs AS o{i} USING (star_id)" for i in range(n))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+@pytest.mark.parametrize("depth", [40, 200])
+def test_deep_queries_are_answered_or_refused_in_words(
+    name: str, depth: int, engine: Engine, bindings: Bindings
+) -> None:
+    with nullcontext() if depth == 40 else suppress(UsageFault):
+        fetch(engine, resolve(parse(DEEP[name](depth)), tables.CATALOG), bindings)

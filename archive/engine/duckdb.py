@@ -27,6 +27,7 @@ from archive.engine.duckdb_dialect import DIALECT
 from archive.engine.duckdb_root import Root
 from archive.engine.duckdb_running import Running, Watch, give_way
 from archive.engine.select import Place, statement
+from archive.faults import UsageFault
 from archive.tables import Edition, Table
 
 _BATCH = 16_384  # rows; the first byte leaves after one of these
@@ -153,7 +154,10 @@ def _prepare(query: Bound, bindings: Bindings, rows: int | None, root: Root) -> 
             given[table.key] = _view(table, bindings.arrow[table.key], views)
         return given[table.key]
 
-    compiled = statement(query, locate, rows).compile(dialect=DIALECT)
+    try:
+        compiled = statement(query, locate, rows).compile(dialect=DIALECT)
+    except RecursionError:
+        raise UsageFault("The query is nested too deeply.", "Split it with WITH, or into several queries.") from None
     values = compiled.params
     return Prepared(str(compiled), [values[name] for name in compiled.positiontup or ()], views)
 
