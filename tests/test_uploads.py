@@ -217,3 +217,49 @@ def test_what_is_no_map_is_refused(content: bytes, said: str, archive: FlaskClie
     response = ask(archive, "SELECT moc FROM TAP_UPLOAD.patch", patch=content)
     assert response.status_code in (400, 413)
     assert said in message(response.data)
+
+
+# --- how it is sent -------------------------------------------------------------------------------
+
+
+def test_a_part_needs_no_file_name_if_it_is_text(archive: FlaskClient) -> None:
+    given = {"LANG": "ADQL", "QUERY": "SELECT * FROM TAP_UPLOAD.t", "FORMAT": "csv", "UPLOAD": "t,param:t"}
+    answer = archive.post("/tap/sync", data=given | {"t": "a,b\n1,Größe\n"}, content_type="multipart/form-data")
+    assert rows(answer.data) == [["1", "Größe"]]
+    body = b"--b\r\n".join(
+        [b""]
+        + [f'Content-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n'.encode() for n, v in given.items()]
+        + [b'Content-Disposition: form-data; name="t"\r\n\r\n\x1f\x8b\xff\xfe\r\n--b--\r\n']
+    )
+    answer = archive.post("/tap/sync", data=body, content_type="multipart/form-data; boundary=b")
+    assert answer.status_code == 400
+    assert b"Send it with a file name" in answer.data
+
+
+@pytest.mark.parametrize(
+    ("upload", "said"),
+    [
+        ("t,param:missing", "speaks of a part 'missing' that the request does not have"),
+        ("t", "UPLOAD value 't' is not understood"),
+        ("t,param:t;T,param:t", "names T twice"),
+        ("a b,param:t", "UPLOAD name 'a b' is not allowed"),
+    ],
+)
+def test_an_upload_that_is_not_there_is_refused(upload: str, said: str, archive: FlaskClient) -> None:
+    given = {"LANG": "ADQL", "QUERY": "SELECT * FROM TAP_UPLOAD.t", "UPLOAD": upload, "t": (io.BytesIO(b"a\n1\n"), "t")}
+    answer = archive.post("/tap/sync", data=given, content_type="multipart/form-data")
+    assert answer.status_code == 400
+    assert said in message(answer.data)
+
+
+def test_several_tables_come_joined_or_repeated(archive: FlaskClient) -> None:
+    given = {"LANG": "ADQL", "QUERY": "SELECT * FROM TAP_UPLOAD.t, TAP_UPLOAD.u, TAP_UPLOAD.v", "FORMAT": "csv"}
+    parts = {name: (io.BytesIO(f"{name}\n1\n".encode()), name) for name in "tuv"}
+    many = {**given, **parts, "UPLOAD": ["t,param:t;tap_upload.u,param:u", "v,param:v"]}
+    answer = archive.post("/tap/sync", data=many, content_type="multipart/form-data")
+    assert rows(answer.data) == [["1", "1", "1"]]
+
+
+def test_without_an_upload_the_message_tells_how(archive: FlaskClient) -> None:
+    answer = ask(archive, "SELECT * FROM TAP_UPLOAD.t")
+    assert "UPLOAD=t," in message(answer.data)

@@ -171,6 +171,8 @@ def _fields(columns: Sequence[Column], nulls: Nulls) -> Iterable[etree._Element]
         element = E.FIELD(ID=identity, name=legal_xml(name))
         said = said_of(column)
         description = said.pop("description", None)
+        if said.get("arraysize") == "1":  # the same as none; saying it is deprecated (VOTable 1.3 erratum 3)
+            del said["arraysize"]
         for key, value in said.items():
             element.set(key, legal_xml(value))
         system = _system(column)

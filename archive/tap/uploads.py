@@ -82,9 +82,16 @@ class Allowance:
 
 
 def sent(request: Request, announced: Iterable[Source]) -> dict[str, bytes]:
-    """The bytes of the parts of ``request`` that ``announced`` tables are in; with a file name or without."""
+    """The bytes of the parts of ``request`` that ``announced`` tables are in; with a file name or without.
+
+    Raises:
+        UsageFault: a part without a file name is not text, so it was not kept as it came.
+    """
     names = {source.part for source in announced if source.part is not None}
     parts = {name: text.encode() for name, text in request.form.items() if name in names}
+    damaged = next((name for name in parts if "\N{REPLACEMENT CHARACTER}" in request.form[name]), None)
+    if damaged is not None:
+        raise UsageFault(f"The part {damaged!r} is not UTF-8 text.", "Send it with a file name (filename=...).")
     return parts | {name: file.read() for name, file in request.files.items() if name in names}
 
 
