@@ -3,7 +3,8 @@
 --
 -- Angles are degrees, points DOUBLE[2], circles DOUBLE[3], polygons flat lists of longitudes and latitudes.
 -- list_transform([x], lambda n: ...)[1] is how SQL says "let n be x"; arguments stand only in x, since a subquery or an
--- aggregate cannot stand inside a lambda, and so that a long argument is written and computed once.
+-- aggregate cannot stand inside a lambda, and so that a long argument is written and computed once. Expansion is by
+-- text: a lambda's name must not be one that an argument used in its body may hold.
 
 -- What lies this close to a boundary counts as on it (sky.TOLERANCE), in degrees and radians; a count above all edges.
 CREATE MACRO tolerance() AS 1e-12;
@@ -80,8 +81,8 @@ CREATE MACRO on_edge(e, p) AS (abs(side(e, p)) <= rim()
     + (p[3] - e[5]) * (p[3] - e[8]) <= rim() * (e[12] + rim()));
 CREATE MACRO spans(e, lon) AS
     (CAST(lon >= e[1] AS INTEGER) + CAST(lon < e[2] AS INTEGER) + CAST(e[1] > e[2] AS INTEGER) = 2);
-CREATE MACRO crossings(edges, lon, p) AS list_sum(list_transform(edges, lambda e: CASE
-    WHEN on_edge(e, p) THEN on_boundary() WHEN spans(e, lon) AND side(e, p) * e[13] < 0 THEN 1 ELSE 0 END));
+CREATE MACRO crossings(edges, lon, p) AS list_sum(list_transform(edges, lambda q: CASE
+    WHEN on_edge(q, p) THEN on_boundary() WHEN spans(q, lon) AND side(q, p) * q[13] < 0 THEN 1 ELSE 0 END));
 CREATE MACRO inside(edges, pole, lon, p) AS list_transform([crossings(edges, lon, p)],
     lambda n: n >= on_boundary() OR n % 2 != pole)[1];
 CREATE MACRO point_in_outline(x, y, outline) AS list_transform(
@@ -97,7 +98,7 @@ CREATE MACRO beside(e, p) AS (e[12] > 0 AND dot(product(normal_of(e), start_of(e
 CREATE MACRO edge_distance(e, p) AS CASE WHEN beside(e, p)
     THEN atan2(abs(side(e, p)), norm(product(normal_of(e), p)))
     ELSE least(apart(start_of(e), p), apart(end_of(e), p)) END;
-CREATE MACRO boundary_distance(edges, p) AS degrees(list_min(list_transform(edges, lambda e: edge_distance(e, p))));
+CREATE MACRO boundary_distance(edges, p) AS degrees(list_min(list_transform(edges, lambda q: edge_distance(q, p))));
 CREATE MACRO sides_differ(e, f) AS (side(e, start_of(f)) * side(e, end_of(f)) < 0
     AND side(f, start_of(e)) * side(f, end_of(e)) < 0 AND side(e, start_of(f)) * side(f, start_of(e)) < 0);
 CREATE MACRO edges_cross(es, fs) AS list_bool_or(list_transform(es,
@@ -109,33 +110,34 @@ CREATE MACRO point_in_polygon(x, y, v) AS point_in_outline(x, y, outline(v));
 CREATE MACRO holds_circle(o, lon, p, r) AS
     (inside(o.edges, o.pole, lon, p) AND boundary_distance(o.edges, p) >= r - tolerance());
 CREATE MACRO circle_in_polygon(c, v) AS list_transform(
-    list_transform([{'o': outline(v), 'c': c}], lambda s: {'o': s.o, 'lon': turned(s.c[1]),
-        'p': unit(s.c[1], s.c[2]), 'r': s.c[3]}),
-    lambda s: CASE WHEN s.r IS NOT NULL AND s.o IS NOT NULL THEN holds_circle(s.o, s.lon, s.p, s.r) END)[1];
+    list_transform([{'o': outline(v), 'c': c}], lambda s: CASE WHEN s.o IS NOT NULL AND s.c IS NOT NULL THEN
+        {'o': s.o, 'lon': turned(s.c[1]), 'p': unit(s.c[1], s.c[2]), 'r': s.c[3]} END),
+    lambda s: CASE WHEN s IS NOT NULL THEN holds_circle(s.o, s.lon, s.p, s.r) END)[1];
 CREATE MACRO stays_away(o, lon, p, r) AS
     (r <= 0 OR (NOT inside(o.edges, o.pole, lon, p) AND boundary_distance(o.edges, p) >= r - tolerance()));
 CREATE MACRO polygon_in_circle(v, c) AS list_transform(
-    list_transform([{'o': outline(v), 'c': c}], lambda s: {'o': s.o, 'lon': turned(s.c[1] + 180),
-        'p': unit(s.c[1] + 180, -s.c[2]), 'r': 180 - s.c[3]}),
-    lambda s: CASE WHEN s.r IS NOT NULL AND s.o IS NOT NULL THEN stays_away(s.o, s.lon, s.p, s.r) END)[1];
+    list_transform([{'o': outline(v), 'c': c}], lambda s: CASE WHEN s.o IS NOT NULL AND s.c IS NOT NULL THEN
+        {'o': s.o, 'lon': turned(s.c[1] + 180), 'p': unit(s.c[1] + 180, -s.c[2]), 'r': 180 - s.c[3]} END),
+    lambda s: CASE WHEN s IS NOT NULL THEN stays_away(s.o, s.lon, s.p, s.r) END)[1];
 CREATE MACRO comes_near(o, lon, p, r) AS
     (r >= 0 AND (inside(o.edges, o.pole, lon, p) OR boundary_distance(o.edges, p) <= r + tolerance()));
 CREATE MACRO polygon_meets_circle(v, c) AS list_transform(
-    list_transform([{'o': outline(v), 'c': c}], lambda s: {'o': s.o, 'lon': turned(s.c[1]),
-        'p': unit(s.c[1], s.c[2]), 'r': s.c[3]}),
-    lambda s: CASE WHEN s.r IS NOT NULL AND s.o IS NOT NULL THEN comes_near(s.o, s.lon, s.p, s.r) END)[1];
+    list_transform([{'o': outline(v), 'c': c}], lambda s: CASE WHEN s.o IS NOT NULL AND s.c IS NOT NULL THEN
+        {'o': s.o, 'lon': turned(s.c[1]), 'p': unit(s.c[1], s.c[2]), 'r': s.c[3]} END),
+    lambda s: CASE WHEN s IS NOT NULL THEN comes_near(s.o, s.lon, s.p, s.r) END)[1];
 CREATE MACRO circle_meets_polygon(c, v) AS polygon_meets_circle(v, c);
-CREATE MACRO holds_start(o, e) AS inside(o.edges, o.pole, longitude(start_of(e)), start_of(e));
-CREATE MACRO middle(e) AS unit(longitude(addition(start_of(e), end_of(e))), latitude(addition(start_of(e), end_of(e))));
-CREATE MACRO holds_middle(o, e) AS inside(o.edges, o.pole, longitude(middle(e)), middle(e));
+CREATE MACRO holds(o, p) AS inside(o.edges, o.pole, longitude(p), p);
+CREATE MACRO starts(edges) AS list_transform(edges, lambda e: start_of(e));
+CREATE MACRO middles(edges) AS list_transform(
+    list_transform(edges, lambda e: addition(start_of(e), end_of(e))), lambda m: unit(longitude(m), latitude(m)));
 CREATE MACRO polygon_in_polygon(v, w) AS list_transform([{'i': outline(v), 'o': outline(w)}], lambda s:
     CASE WHEN s.i IS NOT NULL AND s.o IS NOT NULL THEN
-        list_bool_and(list_transform(s.i.edges, lambda e: holds_start(s.o, e) AND holds_middle(s.o, e)))
-    AND NOT edges_cross(s.i.edges, s.o.edges) END)[1];
+        list_bool_and(list_transform(list_concat(starts(s.i.edges), middles(s.i.edges)), lambda m: holds(s.o, m)))
+        AND NOT edges_cross(s.i.edges, s.o.edges) END)[1];
 CREATE MACRO polygon_meets_polygon(v, w) AS list_transform([{'i': outline(v), 'o': outline(w)}], lambda s:
     CASE WHEN s.i IS NOT NULL AND s.o IS NOT NULL THEN edges_cross(s.i.edges, s.o.edges)
-    OR list_bool_or(list_transform(s.i.edges, lambda e: holds_start(s.o, e)))
-    OR list_bool_or(list_transform(s.o.edges, lambda e: holds_start(s.i, e))) END)[1];
+        OR list_bool_or(list_transform(starts(s.i.edges), lambda m: holds(s.o, m)))
+        OR list_bool_or(list_transform(starts(s.o.edges), lambda m: holds(s.i, m))) END)[1];
 
 -- Measures. Half the sum of each edge's angle times its normal is the integral of position over the side to the left.
 -- polygon_cap is a circle around all vertices, the whole sky where none below 90 degrees is sure to hold the polygon.
@@ -147,7 +149,7 @@ CREATE MACRO mass_centre(o) AS list_transform([CASE WHEN (o.swept > 0) = (abs(o.
     lambda s: array_value(s * moment(o.edges, 9), s * moment(o.edges, 10), s * moment(o.edges, 11)))[1];
 CREATE MACRO polygon_centroid(v) AS list_transform(
     list_transform([outline(v)], lambda o: CASE WHEN o IS NOT NULL THEN mass_centre(o) END),
-    lambda m: point(longitude(m), latitude(m)))[1];
+    lambda m: CASE WHEN m IS NOT NULL THEN point(longitude(m), latitude(m)) END)[1];
 CREATE MACRO rotated_vertex(p, m) AS list_transform([array_value(m[1] * p[1] + m[2] * p[2] + m[3] * p[3],
     m[4] * p[1] + m[5] * p[2] + m[6] * p[3], m[7] * p[1] + m[8] * p[2] + m[9] * p[3])],
     lambda q: [longitude(q), latitude(q)])[1];
@@ -161,8 +163,9 @@ CREATE MACRO reach_of(ps, m) AS CASE WHEN norm(m) > 1e-3
 CREATE MACRO cap_of(ps, m) AS list_transform([reach_of(ps, m)],
     lambda r: [longitude(m), latitude(m), CASE WHEN r < 89 THEN r ELSE 180 END])[1];
 CREATE MACRO polygon_cap(v) AS list_transform(
-    list_transform([v], lambda w: list_transform(corners(w), lambda c: c.p)),
-    lambda ps: list_transform([middle_of(ps)], lambda m: cap_of(ps, m))[1])[1];
+    list_transform([v], lambda w: CASE WHEN list_count(w) = len(w) AND len(w) >= 6 THEN
+        list_transform(corners(w), lambda c: c.p) END),
+    lambda ps: CASE WHEN ps IS NOT NULL THEN list_transform([middle_of(ps)], lambda m: cap_of(ps, m))[1] END)[1];
 
 -- HEALPix, nested (Gorski et al. 2005, ApJ 622, 759); near the poles by half angles, to keep precision. A position on
 -- the border of cells may be found in either. Along the belt s counts the diagonals rising east, d those falling.
