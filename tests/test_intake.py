@@ -140,6 +140,17 @@ def test_nulls_among_integers_are_told_by_values() -> None:
     assert read(votable(field, stream(raw)), "t", Measure()).rows.to_pylist() == [{"n": None}, {"n": 7}]
 
 
+@pytest.mark.parametrize("serialisation", ["votable/b2", "votable/td"])
+@settings(max_examples=50, deadline=None)
+@given(rows=st.lists(st.tuples(*(st.none() | kind for _, kind in KINDS[1:7])), max_size=9))
+def test_tables_of_single_numbers_are_read_back_exactly(serialisation: str, rows: list[tuple[object, ...]]) -> None:
+    columns = COLUMNS[1:7]
+    arrays = [pa.array([row[i] for row in rows], arrow_type(column)) for i, column in enumerate(columns)]
+    batch = pa.record_batch(arrays, names=[column.name for column in columns])
+    content = b"".join(encode(Result(columns, iter([batch])), find(serialisation)))
+    assert [tuple(row.values()) for row in read(content, "t", Measure()).rows.to_pylist()] == rows
+
+
 BOMB = b'<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><VOTABLE>&b;</VOTABLE>'
 INT, VARYING = '<FIELD name="n" datatype="int"/>', '<FIELD name="n" datatype="int" arraysize="*"/>'
 

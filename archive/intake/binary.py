@@ -25,6 +25,7 @@ _WIRE = {
     Datatype.DOUBLE_COMPLEX: np.dtype(">f8"),
 }
 
+_AGAIN = "It may be truncated; send it again."
 _TRUE, _FALSE = b"Tt1", b"Ff0"
 
 
@@ -34,8 +35,10 @@ def read_rows(content: bytes, shapes: list[Shape], table: str, measure: Measure,
     Raises:
         UsageFault: a row ends beyond the stream, or a length cannot be true; row and column are named.
     """
-    rows: list[list[object]] = []
     at, flag_bytes = 0, (len(shapes) + 7) // 8 if flags else 0
+    if all(shape.is_scalar and shape.column.datatype.is_numeric for shape in shapes):
+        return _read_numbers(content, shapes, table, measure, flag_bytes)
+    rows: list[list[object]] = []
     while at < len(content):
         number = len(rows) + 1
         measure.check_rows(number, table)
@@ -49,6 +52,40 @@ def read_rows(content: bytes, shapes: list[Shape], table: str, measure: Measure,
         if not shapes:
             break
     return rows
+
+
+def _read_numbers(
+    content: bytes, shapes: list[Shape], table: str, measure: Measure, flag_bytes: int
+) -> list[list[object]]:
+    """As ``read_rows`` for rows that are all of one size, since they hold single numbers only."""
+    fields = [(f"c{number}", _WIRE[shape.column.datatype]) for number, shape in enumerate(shapes)]
+    row = np.dtype([("flags", np.uint8, (flag_bytes,)), *fields])
+    count, rest = divmod(len(content), row.itemsize) if row.itemsize else (0, 0)
+    measure.check_rows(count, table)
+    if rest:
+        number, column = count + 1, _cut_column(row, rest, shapes)
+        raise UsageFault(f"{table}, row {number}, column {column}: the stream ends within the row.", _AGAIN)
+    records = np.frombuffer(content, row, count)
+    nulls = np.unpackbits(records["flags"], axis=1).astype(bool) if flag_bytes else None
+    columns = []
+    for number, shape in enumerate(shapes):
+        values = records[f"c{number}"]
+        gone = np.zeros(count, bool) if nulls is None else nulls[:, number]
+        if shape.null is not None:
+            gone = gone | (values == shape.null)
+        cells = values.astype(object)
+        cells[gone] = None
+        columns.append(cells.tolist())
+    return [list(cells) for cells in zip(*columns, strict=True)]
+
+
+def _cut_column(row: np.dtype[np.void], rest: int, shapes: list[Shape]) -> str:
+    """The name of the column in which a row of ``rest`` bytes ends."""
+    ends = (
+        (row.fields[f"c{number}"][1] + row[f"c{number}"].itemsize if row.fields else 0, shape.column.name)
+        for number, shape in enumerate(shapes)
+    )
+    return next((name for end, name in ends if rest < end), "")
 
 
 def _flags(content: bytes, count: int) -> list[bool] | None:
