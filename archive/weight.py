@@ -22,19 +22,22 @@ def rows_read(query: bound.Bound, bindings: Bindings) -> float:
     A table read through a narrow cone counts for little. Tables that are joined neither by an equality nor by a
     small distance are taken times one another.
     """
-    near = list(_all(query, bound.Near, but=_UNSURE))
+    everything = list(_all(query, object))
+    sure = list(_all(query, object, but=_UNSURE))
+    near = [each for each in sure if isinstance(each, bound.Near)]
     narrow = {alias for each in near if _radius(each) <= _NARROW for alias in _around_a_point(each)}
     rows = {
         stored.alias: 0.0 if stored.alias in narrow else float(_size(stored.table.key, bindings))
-        for stored in _all(query, bound.Stored)
+        for stored in everything
+        if isinstance(stored, bound.Stored)
     }
     links = [frozenset(field.source for field in _all(each, bound.Field)) for each in near if _radius(each) <= _CLOSE]
     links += [
         frozenset(field.source for field in (each.left, each.right) if isinstance(field, bound.Field))
-        for each in _all(query, bound.Comparison, but=_UNSURE)
-        if each.operator == "="
+        for each in sure
+        if isinstance(each, bound.Comparison) and each.operator == "="
     ]
-    products = (_product(join, rows, links) for join in _all(query, bound.Join))
+    products = (_product(join, rows, links) for join in everything if isinstance(join, bound.Join))
     return max((sum(rows.values()), *products))
 
 

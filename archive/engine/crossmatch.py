@@ -10,7 +10,7 @@ ON of an inner join, and in the ON of an outer join if the multiplied rows are o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from archive.adql import bound
 from archive.adql.tree import JoinKind
@@ -31,6 +31,9 @@ class Surroundings:
     lat: bound.Value | None
     radius: bound.Value | None
     polygon: bound.Value | None = None
+
+
+_AROUND = tuple(each.name for each in fields(Surroundings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,9 +222,8 @@ def sources(part: object) -> set[str | None]:
         return {None}
     if isinstance(part, tuple):
         return set().union(*(sources(each) for each in part))
-    if is_dataclass(part) and not isinstance(part, type):
-        return set().union(*(sources(getattr(part, each.name)) for each in fields(part)))
-    return set()
+    names = _AROUND if isinstance(part, Surroundings) else bound.PARTS.get(type(part), ())
+    return set().union(*(sources(getattr(part, name)) for name in names))
 
 
 def _has_tests(body: bound.Select) -> bool:
