@@ -504,7 +504,7 @@ def _half_away(x: float, n: int = 0) -> float:
 def _cut(x: float, n: int = 0) -> float:
     """Truncated towards zero."""
     scale = 10.0 ** abs(n)
-    return math.trunc(x * scale) / scale if n >= 0 else math.trunc(x / scale) * scale
+    return float(np.trunc(x * scale) / scale if n >= 0 else np.trunc(x / scale) * scale)
 
 
 @lru_cache(maxsize=10_000)
@@ -549,8 +549,8 @@ def _hours(text: str) -> float | None:
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": abs,
-    "ceiling": lambda x: float(math.ceil(x)),
-    "floor": lambda x: float(math.floor(x)),
+    "ceiling": lambda x: float(np.ceil(x)),
+    "floor": lambda x: float(np.floor(x)),
     "degrees": math.degrees,
     "radians": math.radians,
     "exp": math.exp,
