@@ -20,8 +20,8 @@ from archive.adql.tree import JoinKind
 from archive.engine import crossmatch
 from archive.engine import elements as el
 from archive.engine.crossmatch import Leaf, Surroundings
-from archive.engine.select import Writer
-from archive.engine.sphere import HEALPIX, number
+from archive.engine.select import Locate, Writer
+from archive.engine.sphere import HEALPIX, Sphere, number
 
 _PROBE = 20  # rows that are hashed in the time of one look-up
 
@@ -45,8 +45,18 @@ class Settled:
     condition: bound.Condition
 
 
+class FineSphere(Sphere):
+    """Tells ranges apart sooner: PostgreSQL looks a range up in the time in which it tests a hundred rows."""
+
+    few_rows = 1_000
+
+
 class ProbingWriter(Writer):
     """Writes statements in which large tables are probed."""
+
+    def __init__(self, locate: Locate) -> None:
+        super().__init__(locate)
+        self._sphere = FineSphere(self)
 
     def _select(self, body: bound.Select, *more: object) -> sa.Select[object]:
         return super()._select(self._probing(body), *more)  # type: ignore[arg-type, return-value]

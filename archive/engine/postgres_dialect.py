@@ -228,6 +228,15 @@ def outline(polygon: Outline) -> str:
     return literal([float(polygon.pole_inside), 0.0, *edges])
 
 
+@compiles(el.InRanges, "postgresql")
+def _in_ranges(element: el.InRanges, compiler: SQLCompiler, **kw: Any) -> str:
+    # Without the span of all: each range is looked up in the index, which reads nothing between them.
+    term = el.written(compiler, element.term, **kw)
+    if not element.ranges:
+        return f"({term} < {term})"  # false, yet NULL where the cell is unknown
+    return f"({' OR '.join(f'{term} BETWEEN {low} AND {high - 1}' for low, high in element.ranges)})"
+
+
 @compiles(el.InCells, "postgresql")
 def _in_cells(element: el.InCells, compiler: SQLCompiler, **kw: Any) -> str:
     # As ranges in one array of pairs: the cell is looked up by bisection, however many there are.

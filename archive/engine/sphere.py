@@ -18,7 +18,6 @@ from archive.tables import Table
 
 HEALPIX = "_healpix_29"
 
-_FEW_ROWS = 20_000  # reading so many costs less than planning a test of each range
 _MOST_WRITTEN = 64  # exact ranges in the text of a statement
 
 
@@ -42,6 +41,8 @@ class Writer(Protocol):
 
 class Sphere:
     """Renders geometry for one ``Writer``."""
+
+    few_rows = 20_000  # reading so many costs less than planning a test of each range
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
@@ -116,7 +117,7 @@ class Sphere:
         if found is None or not ranges:
             return ranges
         span = ranges[-1][1] - ranges[0][0]
-        return ((ranges[0][0], ranges[-1][1]),) if found[1].rows * span / CELLS < _FEW_ROWS else ranges
+        return ((ranges[0][0], ranges[-1][1]),) if found[1].rows * span / CELLS < self.few_rows else ranges
 
     def _cell(self, lon: bound.Value, lat: bound.Value) -> el.Ref | None:
         """The stored HEALPix cell of a position, if it is the one its table is sorted by."""

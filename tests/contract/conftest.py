@@ -9,11 +9,13 @@ import pytest
 
 from archive.engine.contract import Engine
 from archive.engine.duckdb import DuckDB
+from tests import clusters
 
 from .world import World
 
 ENGINES: dict[str, Callable[[Path], Engine]] = {
     "duckdb": lambda folder: DuckDB(folder, threads=2, memory="1GB"),
+    "postgresql": clusters.engine,
 }
 
 
