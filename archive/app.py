@@ -11,7 +11,7 @@ from flask import Flask, Response, request
 from archive import dali
 from archive.book import Book
 from archive.config import Config
-from archive.engine.duckdb import DuckDB
+from archive.engine.opening import open_engine
 from archive.jobs import Jobs, Task
 from archive.ledger import Ledger
 from archive.ledger.querylog import QueryLog
@@ -51,7 +51,7 @@ def tasks(config: Config) -> Iterator[Mapping[str, Task]]:
 
 def _serving(config: Config) -> Serving:
     ledger = Ledger.open(config.ledger_url)
-    engine = DuckDB(config.editions, threads=config.threads, memory=config.memory, scratch=config.scratch_folder)
+    engine = open_engine(config)
     atexit.register(engine.close)
     return Serving(config, ledger, engine)
 

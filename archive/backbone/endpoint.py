@@ -49,10 +49,9 @@ class Endpoint:
         """The engine that holds the editions, opened at first use."""
         if self._engine is not None:
             return self._engine
-        from archive.engine.duckdb import DuckDB  # only verbs that need it pay for it
+        from archive.engine.opening import open_engine  # only verbs that need it pay for it
 
-        config = self.config
-        return DuckDB(config.editions, threads=config.threads, memory=config.memory, scratch=config.scratch)
+        return open_engine(self.config)
 
     @cached_property
     def site(self) -> Site:

@@ -147,7 +147,7 @@ class Postgres(Engine):
         return self._start(prepared, limits)
 
     def _start(self, prepared: Prepared, limits: Limits) -> Running:
-        running = Running(self._pool, self._watch, limits.seconds)
+        running = Running(self._pool, self._watch, limits.seconds, limits.gives_way)
         if limits.stop is not None:
             limits.stop.then(running.close)
         try:

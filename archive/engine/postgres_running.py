@@ -76,8 +76,9 @@ class Running:
     that arrives late would hit the next statement.
     """
 
-    def __init__(self, pool: QueuePool, watch: Watch, seconds: float | None) -> None:
+    def __init__(self, pool: QueuePool, watch: Watch, seconds: float | None, gives_way: bool = False) -> None:
         self._watch = watch
+        self._gives_way = gives_way
         self._seconds = seconds
         self._spent = 0.0
         self._entered: float | None = None  # when we began to wait for the database
@@ -147,6 +148,8 @@ class Running:
     def _send(self, text: str, uploads: Mapping[str, pa.Table], options: Mapping[str, str] = _BATCH_BYTES) -> None:
         if uploads:
             self._upload(uploads)
+        if self._gives_way:  # the server has no priorities; but what takes one core only leaves the others
+            self._cursor.execute("SET LOCAL max_parallel_workers_per_gather = 0")
         self._cursor.adbc_statement.set_options(**options)
         self._cursor.execute(text)
         self._reader = self._cursor.fetch_record_batch()

@@ -48,8 +48,9 @@ def test_time_is_limited_and_the_cord_stops(stars: World) -> None:
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.parametrize("make_engine", ["duckdb"], indirect=True)
 def test_its_threads_and_no_others_stand_back(stars: World) -> None:
-    """Where each thread has a priority of its own (Linux), the work is done by those of low priority."""
+    """Of the engine that works in our process. Where each thread has a priority of its own (Linux), the work is done by those of low priority."""
     cord = Stop()
     asker = threading.Thread(target=_asked_in_vain, args=(stars, cord))
     asker.start()
