@@ -20,6 +20,8 @@ _FEATURES = "ivo://ivoa.net/std/tapregext#"  # in lower case, as ADQL 2.1 sectio
 _LEGACY_FEATURES = "ivo://ivoa.net/std/TAPRegExt#"  # as TAPRegExt 1.0 section 2.3 has it; identifiers have no case
 _UPLOAD = "ivo://ivoa.net/std/TAPRegExt#upload-"
 
+_ONLY_LOWER = frozenset({Group.CONDITIONAL})  # came with ADQL 2.1, which had changed the case by then
+
 # TAPRegExt 1.0 section 2.3 knows these; any other geometry function of ours is an extension, declared as such.
 _STANDARD_GEOMETRY = frozenset(
     "AREA BOX CENTROID CIRCLE CONTAINS COORD1 COORD2 COORDSYS DISTANCE INTERSECTS POINT POLYGON REGION".split()
@@ -70,7 +72,8 @@ def _features(prefix: str) -> Iterator[etree._Element]:
     for function in standard:
         groups.setdefault(function.group, []).append(function.name)
     for group, forms in sorted(groups.items()):
-        yield _feature_group(prefix + group, ((form, None) for form in forms))
+        named = _FEATURES if group in _ONLY_LOWER else prefix
+        yield _feature_group(named + group, ((form, None) for form in forms))
     extensions = [function for function in FUNCTIONS if function.group and function not in standard]
     forms_told = ((form, function.description) for function in extensions for form in function.forms)
     yield _feature_group(prefix + Group.UDF, forms_told)
