@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,13 +80,21 @@ def site(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Site]
         site.run("load", schema, table, str(data / "sample" / f"{schema}.{table}.parquet"))
     for schema in ("dr1", "ext_tycho2"):
         site.run("publish", schema)
-    with (home / "serve.log").open("wb") as log:
+    with serving(site):
+        yield site
+
+
+@contextmanager
+def serving(site: Site) -> Iterator[None]:
+    """``archive serve`` as a process that lives as long as the block."""
+    told = site.home.with_name("serve.log")
+    with told.open("wb") as log:
         server = subprocess.Popen(
             site.command("serve", "--port", str(site.port)), env=site.environment(), stdout=log, stderr=log
         )
     try:
-        wait_for(site, server, home / "serve.log")
-        yield site
+        wait_for(site, server, told)
+        yield
     finally:
         server.send_signal(signal.SIGTERM)
         try:

@@ -1,0 +1,68 @@
+"""The whole archive on one PostgreSQL: ledger, catalogs and jobs in the database that one setting names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pyvo
+
+from tests import clusters
+from tests.e2e.conftest import TABLES, Site, free_port, serving
+from tests.e2e.sky import Stars
+
+
+@dataclass(frozen=True)
+class PostgresSite(Site):
+    """An archive whose database is ``database``."""
+
+    database: str = ""
+
+    def environment(self) -> dict[str, str]:
+        return super().environment() | {"ARCHIVE_DATABASE": self.database}
+
+
+@pytest.fixture(scope="module")
+def tap(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[pyvo.dal.TAPService]:
+    home = tmp_path_factory.mktemp("postgres")
+    site = PostgresSite(home / "archive", free_port(), clusters.database(home))
+    site.run("init", "--authority", "archive.test", "--publisher", "Tests", "--contact", "tests@archive.test")
+    for schema, table in TABLES:
+        site.run("load", schema, table, str(data / "sample" / f"{schema}.{table}.parquet"))
+    for schema in ("dr1", "ext_tycho2"):
+        site.run("publish", schema)
+    with serving(site):
+        yield pyvo.dal.TAPService(site.tap)
+
+
+def test_a_cone_finds_the_stars_in_it(tap: pyvo.dal.TAPService, stars: Stars) -> None:
+    found = tap.search(
+        "SELECT star_id FROM ext_tycho2.star WHERE 1 = CONTAINS(POINT(ra, dec), CIRCLE(56.75, 24.12, 1))"
+    )
+    assert len(found) > 0
+    assert len(tap.search("SELECT star_id FROM ext_tycho2.star", maxrec=10_000_000)) == len(stars.ra)
+
+
+def test_its_tables_are_described(tap: pyvo.dal.TAPService) -> None:
+    assert "ext_tycho2.star" in tap.tables
+    assert len(tap.search("SELECT * FROM TAP_SCHEMA.tables")) > 5
+
+
+def test_jobs_run(tap: pyvo.dal.TAPService) -> None:
+    job = tap.submit_job("SELECT COUNT(*) AS n FROM ext_tycho2.star")
+    job.run()
+    job.wait(timeout=60)
+    job.raise_if_error()
+    assert job.fetch_result()["n"][0] > 0
+
+
+def test_uploads_are_joined(tap: pyvo.dal.TAPService) -> None:
+    few = tap.search("SELECT TOP 20 star_id, ra, dec FROM ext_tycho2.star").to_table()
+    joined = tap.search(
+        "SELECT m.star_id FROM TAP_UPLOAD.mine AS m JOIN ext_tycho2.star AS s"
+        " ON DISTANCE(m.ra, m.dec, s.ra, s.dec) < 0.0001",
+        uploads={"mine": few},
+    )
+    assert len(joined) >= 20
