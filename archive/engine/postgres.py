@@ -24,7 +24,7 @@ from archive.columns import Column, arrow_type
 from archive.engine import postgres_build
 from archive.engine.contract import Bindings, Engine, Limits, Stream
 from archive.engine.duckdb import DuckDB
-from archive.engine.postgres_build import SCHEMA, sendable, sent
+from archive.engine.postgres_build import SCHEMA, sendable
 from archive.engine.postgres_crossmatch import ProbingWriter
 from archive.engine.postgres_dialect import DIALECT
 from archive.engine.postgres_running import FAILURES, Running, Watch, meaning
@@ -188,7 +188,7 @@ def _upload(table: Table, rows: pa.Table, uploads: dict[str, pa.Table]) -> Place
     """A name for Arrow rows that came with the request; their columns are ``c1``... by position."""
     name = f"u{len(uploads) + 1}"
     physical = {column.name: f"c{at}" for at, column in enumerate(table.columns, 1)}
-    arrays = [sent(column.combine_chunks(), sendable(column.type)) for column in rows.columns]
+    arrays = [column.cast(sendable(column.type)) for column in rows.columns]
     uploads[name] = pa.table(arrays, names=list(physical.values()))
     return Place(sa.table(name, schema="pg_temp"), physical, rows.num_rows, healpix=False)
 

@@ -462,7 +462,7 @@ BEGIN
         high := floor((at + width) / 360 * n)::bigint;
         IF high - low + 1 >= n THEN low := 0; high := n - 1; END IF;
         FOR block IN low..high LOOP
-            cells := cells || zone * 4194304 + ((block % n) + n) % n;
+            cells := cells || (zone::bigint * 4194304 + ((block % n) + n) % n);
         END LOOP;
     END LOOP;
     RETURN cells;
