@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 FELIS := .venv-felis
 PYTEST := $(BIN)/python -m pytest
-CODE := archive tests scripts bench
+CODE := archive tests scripts bench setup.py wsgi.py
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export BENCH_DATA
