@@ -137,7 +137,7 @@ class Visits:
         visit = current()
         visit.status = response.status_code
         response.headers["X-Request-Id"] = visit.id
-        if response.is_streamed:
+        if response.is_streamed and not response.direct_passthrough:  # files are sent by the system
             response.response = _Paced(visit, response.response, wanted=request.method != "HEAD")
         else:
             visit.bytes = response.content_length or 0

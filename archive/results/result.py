@@ -20,7 +20,8 @@ class Result:
     mean nothing. Iterating ``batches`` may raise a ``Fault`` at any time; encoders catch it, keep it in
     ``fault`` and end their document as DALI asks (formats that cannot say so raise it again).
     ``overflowed`` is true once rows were cut off; it is final when ``batches`` is exhausted. ``rows`` counts
-    the rows encoded so far; ``rest`` tells people how to get those that were cut off. ``close`` releases the engine's cursor and stops its statement; it may be called twice.
+    the rows encoded so far; ``rest`` tells people how to get those that were cut off. ``close`` releases the
+    engine's cursor and stops its statement; it may be called twice.
     """
 
     columns: tuple[Column, ...]

@@ -50,7 +50,7 @@ def test_time_is_limited_and_the_cord_stops(stars: World) -> None:
 
 @pytest.mark.parametrize("make_engine", ["duckdb"], indirect=True)
 def test_its_threads_and_no_others_stand_back(stars: World) -> None:
-    """Of the engine that works in our process. Where each thread has a priority of its own (Linux), the work is done by those of low priority."""
+    """Of the engine that works in our process: on Linux each thread has a priority of its own."""
     cord = Stop()
     asker = threading.Thread(target=_asked_in_vain, args=(stars, cord))
     asker.start()
