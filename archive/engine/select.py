@@ -19,7 +19,7 @@ from archive.adql.tree import JoinKind, SetKind
 from archive.columns import Column
 from archive.engine import crossmatch
 from archive.engine import elements as el
-from archive.engine.sphere import Sphere
+from archive.engine.sphere import Sphere, any_of
 from archive.tables import Table
 
 
@@ -325,7 +325,7 @@ class Writer:
             case bound.And(conditions):
                 return el.Infix("AND", [self.condition(part) for part in conditions])
             case bound.Or(conditions):
-                return el.Infix("OR", [self.condition(part) for part in conditions])
+                return any_of([self.condition(part) for part in conditions])
             case bound.Not(negated):
                 return el.Prefix("NOT", self.condition(negated))
             case bound.Near():

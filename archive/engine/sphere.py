@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from sqlalchemy.sql.expression import ClauseElement
+
 from archive.adql import bound
 from archive.columns import Datatype
 from archive.engine import elements as el
@@ -141,6 +143,29 @@ class Sphere:
         if len(outer.ranges) <= _MOST_WRITTEN:
             return el.InRanges(cell, outer.ranges)
         return el.Infix("AND", (el.InRanges(cell, few_ranges(outer.ranges)), el.InCells(cell, outer.ranges)))
+
+
+def any_of(terms: list[el.Term]) -> el.Term:
+    """``OR``; if each term holds only in ranges of the same stored cells, all these ranges are stated in front.
+
+    Several cones then read their own parts of a table and nothing between them.
+    """
+    each = el.Infix("OR", terms)
+    found = [_ranges_in(term) for term in terms]
+    cells = [ranges.term for ranges in found if ranges is not None and isinstance(ranges.term, el.Ref)]
+    if len(cells) < len(terms) or len({(cell.alias, cell.name) for cell in cells}) > 1:
+        return each
+    ranges = sorted(pair for one in found if one is not None for pair in one.ranges)
+    return el.Infix("AND", (el.InRanges(cells[0], few_ranges(ranges)), each))
+
+
+def _ranges_in(term: ClauseElement) -> el.InRanges | None:
+    """The ranges that a term, or one of the terms it joins by AND, is limited to."""
+    if isinstance(term, el.InRanges):
+        return term
+    if isinstance(term, el.Infix) and term.operator == "AND":
+        return next((found for part in term.terms if (found := _ranges_in(part)) is not None), None)
+    return None
 
 
 def number(value: bound.Value) -> float | None:
