@@ -37,7 +37,7 @@ from tests.postgres import postgres
 
 DATA = Path(os.environ.get("BENCH_DATA", "../shared/data")) / "catalogs" / "tycho2_stars.parquet"
 ALL = "SELECT star_id, ra, dec, vt_mag FROM t.star"
-FORMATS = ("BINARY2", "BINARY", "CSV", "FITS", "TABLEDATA", "Parquet")
+FORMATS = ("votable/b2", "votable", "csv", "fits", "votable/td", "parquet")
 COLUMNS = (
     Column("star_id", Datatype.INT, ucd="meta.id;meta.main", nullable=False),
     Column("ra", Datatype.DOUBLE, unit="deg", ucd="pos.eq.ra;meta.main", nullable=False),
