@@ -1,4 +1,4 @@
-"""Random valid queries: the engine beside the plain evaluator, on a few rows of the small schema.
+"""Random valid queries: each engine beside the plain evaluator, on a few rows of the small schema.
 
 ``make soak`` makes many more and keeps those that fail in hypothesis' example database; what they taught belongs into
 ``tests/adql/valid``.
@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, note, seed, settings
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, given, note, seed, settings
 from archive.adql import parse, resolve, tree
 from archive.engine.contract import Bindings, Engine
 from archive.engine.duckdb import DuckDB
+from tests import clusters
 from tests.adql import printer, tables
 from tests.adql.engines import built_rows, fetch
 from tests.adql.evaluator import evaluate
@@ -27,11 +29,17 @@ PARTS = 4  # so that they can run side by side
 EXAMPLES = max(1200, settings().max_examples) // PARTS
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    duckdb = DuckDB(tmp_path_factory.mktemp("editions"), threads=1)
-    yield duckdb
-    duckdb.close()
+ENGINES: dict[str, Callable[[Path], Engine]] = {
+    "duckdb": lambda folder: DuckDB(folder, threads=1),
+    "postgresql": clusters.engine,
+}
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    made = ENGINES[request.param](tmp_path_factory.mktemp("editions"))
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -105,8 +105,8 @@ _CALLS: Mapping[str, str] = {
     "rand": "random()",
     "atan": "atan({0})",
     "atan2": "atan2({0}, {1})",
-    "lower": f"lower({{0}} COLLATE {UDF}.letters)",
-    "upper": f"upper({{0}} COLLATE {UDF}.letters)",
+    "lower": f'(lower({{0}} COLLATE {UDF}.letters) COLLATE "C")',  # back to the order of columns: two do not mix
+    "upper": f'(upper({{0}} COLLATE {UDF}.letters) COLLATE "C")',
     "coord1": "({0})[1]",
     "coord2": "({0})[2]",
     "radius": "({0})[3]",
@@ -181,7 +181,7 @@ def _quotient(element: el.Quotient, compiler: SQLCompiler, **kw: Any) -> str:
 def _matches(element: el.Matches, compiler: SQLCompiler, **kw: Any) -> str:
     term, pattern = el.written(compiler, element.term, **kw), el.written(compiler, element.pattern, **kw)
     if element.folded:
-        return f"({term} COLLATE {UDF}.letters ILIKE {pattern} ESCAPE '')"
+        return f"({term} COLLATE {UDF}.letters ILIKE {pattern} COLLATE {UDF}.letters ESCAPE '')"
     return f"({term} LIKE {pattern} ESCAPE '')"
 
 
