@@ -31,7 +31,7 @@ class Config:
     """All settings; None leaves the choice to the part concerned. Times are seconds."""
 
     home: Path = Path("archive-home")  # the folder that holds the archive
-    database: str | None = None  # SQLAlchemy URL of the ledger, where it is not a SQLite file in the home
+    database: str | None = None  # URL of the PostgreSQL that holds ledger, jobs and catalogs; else they are in the home
     public_url: str | None = None  # where users reach the service, if it is not what their requests say
     descriptions: Path | None = None  # folder of release descriptions, looked into before those shipped
     threads: int | None = None  # that the queries of one process may use

@@ -311,6 +311,13 @@ def test_a_database_in_another_order_is_refused(tmp_path: Path) -> None:
         Postgres(sa.make_url(url).set(database="latin").render_as_string(hide_password=False))
 
 
+def test_the_url_may_leave_the_driver_out(world: World) -> None:
+    url = sa.make_url(clusters.database(world.folder)).set(drivername="postgresql")
+    engine = Postgres(url.render_as_string(hide_password=False))
+    assert fetch(engine, world.understood("select count(*) as n from sky.few"), world.bindings) == [(300,)]
+    engine.close()
+
+
 def test_a_server_that_is_not_there_is_a_transient_fault(tmp_path: Path) -> None:
     with pytest.raises(TransientFault):
         Postgres(f"postgresql+psycopg2://archive@/postgres?host={tmp_path}")

@@ -19,7 +19,8 @@ def open_engine(config: Config) -> Engine:
     if config.database is not None and sa.make_url(config.database).get_backend_name() == "postgresql":
         from archive.engine.postgres import Postgres
 
-        return Postgres(config.database)
+        # A connection for each query that has its turn, and one for whoever asks beside them.
+        return Postgres(config.database, pool=config.short_queries + config.long_queries + 1)
     from archive.engine.duckdb import DuckDB
 
     return DuckDB(config.editions, threads=config.threads, memory=config.memory, scratch=config.scratch_folder)

@@ -68,7 +68,7 @@ class Postgres(Engine):
     name = "postgresql"
 
     def __init__(self, url: str, *, role: str | None = None, pool: int = 8, patience: float = 10.0) -> None:
-        address = sa.make_url(url)
+        address = sa.make_url(url).set(drivername="postgresql+psycopg2")
         self.facts = prepare(address)
         self._writing = libpq(address, _WRITING)
         self._source = self._connect(libpq(address, {**_READING, **({} if role is None else {"role": role})}))
