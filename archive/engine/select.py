@@ -19,7 +19,7 @@ from archive.adql.tree import JoinKind, SetKind
 from archive.columns import Column
 from archive.engine import crossmatch
 from archive.engine import elements as el
-from archive.engine.sphere import Sphere, any_of
+from archive.engine.sphere import HEALPIX, Sphere, any_of
 from archive.tables import Table
 
 
@@ -38,6 +38,9 @@ class Place:
 
 Locate = Callable[[Table], Place]
 
+Cells = dict[tuple[str, str], str]
+"""Names of longitude and latitude -> name of the column that holds the HEALPix cell by which rows are sorted."""
+
 
 def statement(query: bound.Bound, locate: Locate, rows: int | None = None) -> SelectBase:
     """The statement that answers ``query``, of at most ``rows`` rows; its outputs are in the order of its columns."""
@@ -50,13 +53,15 @@ class Writer:
     def __init__(self, locate: Locate) -> None:
         self._locate = locate
         self._places: dict[str, tuple[Table, Place]] = {}  # by alias
-        self._common: dict[str, CTE] = {}
+        self._cells: dict[str, Cells] = {}  # by alias
+        self._common: dict[str, tuple[CTE, Cells]] = {}
         self._parameters: dict[tuple[type, str], ClauseElement] = {}
         self._sphere = Sphere(self)
 
     def whole(self, query: bound.Bound, rows: int | None) -> SelectBase:
         for name, body in query.common:
-            self._common[name] = self.rows(body).cte(name)
+            made, cells = self._nested(body)
+            self._common[name] = made.cte(name), cells
         return self.rows(query.body, most=rows)
 
     # --- rows ---------------------------------------------------------------------------------
@@ -66,12 +71,22 @@ class Writer:
             return self._select(body, targets, most)
         return self._set(body, targets, most)
 
-    def _select(self, body: bound.Select, targets: Sequence[Column] | None, most: int | None) -> SelectBase:
+    def _nested(self, body: bound.Rows) -> tuple[SelectBase, Cells]:
+        """The rows of a subquery in FROM, which hands the cells of its positions on, and where those stand."""
+        cells: Cells = {}
+        made = self._select(body, None, None, cells) if isinstance(body, bound.Select) else self.rows(body)
+        return made, cells
+
+    def _select(
+        self, body: bound.Select, targets: Sequence[Column] | None, most: int | None, cells: Cells | None = None
+    ) -> SelectBase:
         body = crossmatch.planned(body, self._size, self._stored)
         source = None if body.source is None else self.source(body.source)
         columns = [
             self._output(output, None if targets is None else targets[at]) for at, output in enumerate(body.outputs)
         ]
+        if cells is not None and not (body.distinct or body.group_by or body.having):
+            columns += self._handed_on(body.outputs, cells)
         made: sa.Select[Any] = sa.select(*columns).correlate(None)
         if source is not None:
             made = made.select_from(source)
@@ -104,6 +119,17 @@ class Writer:
         term = el.Whole(order.by) if isinstance(order.by, int) else self.value(order.by)
         return el.Ordering(term, order.descending)
 
+    def _handed_on(self, outputs: Sequence[bound.Output], cells: Cells) -> list[sa.Label[Any]]:
+        """The stored cells of positions that stand among ``outputs``; notes in ``cells`` under which name."""
+        names = {(o.value.source, o.value.name): o.name for o in outputs if isinstance(o.value, bound.Field)}
+        columns: list[sa.Label[Any]] = []
+        for alias in dict.fromkeys(alias for alias, _ in names):
+            for (lon, lat), cell in self._cells.get(alias, {}).items():
+                if (alias, lon) in names and (alias, lat) in names:
+                    columns.append(el.Ref(alias, cell).label(f"h{len(columns) + 1}"))
+                    cells[names[alias, lon], names[alias, lat]] = columns[-1].name
+        return columns
+
     def _output(self, output: bound.Output, target: Column | None) -> sa.Label[Any]:
         value, column = output.value, target or output.value.column
         term = self.value(value)
@@ -127,11 +153,15 @@ class Writer:
             case bound.Stored(alias, table):
                 place = self._locate(table)
                 self._places[alias] = (table, place)
+                if place.healpix and table.position is not None:
+                    self._cells[alias] = {(table.position.lon, table.position.lat): HEALPIX}
                 return place.source.alias(alias)
             case bound.Sub(alias, query):
-                return self.rows(query).subquery(alias)
+                made, self._cells[alias] = self._nested(query)
+                return made.subquery(alias)
             case bound.CommonSource(alias, name):
-                return self._common[name].alias(alias)
+                common, self._cells[alias] = self._common[name]
+                return common.alias(alias)
 
     def _join(self, join: bound.Join) -> FromClause:
         left, right = self.source(join.left), self.source(join.right)
@@ -240,6 +270,10 @@ class Writer:
     def place_of(self, alias: str) -> tuple[Table, Place] | None:
         """The stored table behind ``alias``, if it is one."""
         return self._places.get(alias)
+
+    def cell_of(self, alias: str, lon: str, lat: str) -> str | None:
+        """The column of ``alias`` that holds the stored HEALPix cell of a position, if there is one."""
+        return self._cells.get(alias, {}).get((lon, lat))
 
     # --- values -------------------------------------------------------------------------------
 

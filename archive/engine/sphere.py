@@ -40,6 +40,8 @@ class Writer(Protocol):
 
     def place_of(self, alias: str) -> tuple[Table, Stored] | None: ...
 
+    def cell_of(self, alias: str, lon: str, lat: str) -> str | None: ...
+
 
 class Sphere:
     """Renders geometry for one ``Writer``."""
@@ -125,14 +127,8 @@ class Sphere:
         """The stored HEALPix cell of a position, if it is the one its table is sorted by."""
         if not (isinstance(lon, bound.Field) and isinstance(lat, bound.Field) and lon.source == lat.source):
             return None
-        found = self._writer.place_of(lon.source)
-        if found is None:
-            return None
-        table, place = found
-        position = table.position
-        if not place.healpix or position is None or (position.lon, position.lat) != (lon.name, lat.name):
-            return None
-        return el.Ref(lon.source, HEALPIX)
+        name = self._writer.cell_of(lon.source, lon.name, lat.name)
+        return None if name is None else el.Ref(lon.source, name)
 
     def _in_pixels(self, inner: bound.Value, outer: bound.Pixels) -> el.Term:
         if not isinstance(inner, bound.PointOf):
