@@ -20,6 +20,7 @@ from archive.adql.tree import JoinKind
 from archive.engine import crossmatch
 from archive.engine import elements as el
 from archive.engine.crossmatch import Leaf, Surroundings
+from archive.engine.postgres_dialect import Same
 from archive.engine.select import Locate, Writer
 from archive.engine.sphere import HEALPIX, Sphere, number
 
@@ -63,6 +64,13 @@ class ProbingWriter(Writer):
 
     def _leaf(self, source: Leaf | Probed) -> FromClause:
         return self._probed(source) if isinstance(source, Probed) else super()._leaf(source)
+
+    def _on(self, join: bound.Join) -> sa.ColumnElement[bool]:
+        on = super()._on(join)
+        if join.kind is not JoinKind.FULL:
+            return on
+        left, right = (next(leaves(side)).alias for side in (join.left, join.right))
+        return el.Infix("AND", (Same(left, right), on))
 
     def condition(self, condition: bound.Condition | crossmatch.Keyed | Settled) -> el.Term:
         return super().condition(condition.condition if isinstance(condition, Settled) else condition)

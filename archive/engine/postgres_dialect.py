@@ -243,3 +243,19 @@ def _in_cells(element: el.InCells, compiler: SQLCompiler, **kw: Any) -> str:
     term = el.written(compiler, element.term, **kw)
     edges = ",".join(f"{low},{high}" for low, high in element.ranges)
     return f"(width_bucket({term}, '{{{edges}}}'::bigint[]) % 2 = 1)"
+
+
+class Same(el.Term):
+    """True for every pair of rows, in a form that the planner takes for an equality of the two sources.
+
+    PostgreSQL makes a FULL JOIN by merging or hashing alone and refuses conditions with no equality in them.
+    """
+
+    def __init__(self, left: str, right: str) -> None:
+        self.aliases = (left, right)
+
+
+@compiles(Same, "postgresql")
+def _same(element: Same, compiler: SQLCompiler, **kw: Any) -> str:
+    left, right = (f"num_nulls({compiler.preparer.quote(alias)}) * 0" for alias in element.aliases)
+    return f"(({left}) = ({right}))"

@@ -165,7 +165,7 @@ class Writer:
 
     def _join(self, join: bound.Join) -> FromClause:
         left, right = self.source(join.left), self.source(join.right)
-        on = sa.true() if join.on is None else self.condition(join.on)
+        on = self._on(join)
         if join.kind is JoinKind.RIGHT:
             left, right = right, left
         return sa.join(
@@ -175,6 +175,9 @@ class Writer:
             isouter=join.kind in (JoinKind.LEFT, JoinKind.RIGHT),
             full=join.kind is JoinKind.FULL,
         )
+
+    def _on(self, join: bound.Join) -> sa.ColumnElement[bool]:
+        return sa.true() if join.on is None else self.condition(join.on)
 
     # --- joins by position --------------------------------------------------------------------
 
