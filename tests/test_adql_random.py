@@ -35,7 +35,7 @@ ENGINES: dict[str, Callable[[Path], Engine]] = {
 }
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(scope="module", params=["duckdb", pytest.param("postgresql", marks=pytest.mark.service)])
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     made = ENGINES[request.param](tmp_path_factory.mktemp("editions"))
     yield made

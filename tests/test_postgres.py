@@ -31,6 +31,8 @@ from tests.adql.pairs import Example, examples
 from tests.adql.sameness import same_answer
 from tests.contract.world import World, number, rows_of, shape, sky_rows, sky_table
 
+pytestmark = pytest.mark.service
+
 STARS = sky_table("stars", number("mag", Datatype.FLOAT))
 FEW = sky_table("few", number("r"), shape("square", "polygon"))
 MINE = Table("TAP_UPLOAD", "mine", FEW.columns)

@@ -19,7 +19,7 @@ ENGINES: dict[str, Callable[[Path], Engine]] = {
 }
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(scope="module", params=["duckdb", pytest.param("postgresql", marks=pytest.mark.service)])
 def make_engine(request: pytest.FixtureRequest) -> Callable[[Path], Engine]:
     """Opens an engine on a folder, as each process does."""
     return ENGINES[request.param]
