@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from flask import Flask, Response, request
 
@@ -13,7 +13,7 @@ from archive.book import Book
 from archive.config import Config
 from archive.engine.opening import open_engine
 from archive.jobs import Jobs, Task
-from archive.ledger import Ledger
+from archive.ledger import Ledger, processes
 from archive.ledger.querylog import QueryLog
 from archive.metrics import TYPE, Metrics
 from archive.portal import Portal
@@ -47,6 +47,16 @@ def tasks(config: Config) -> Iterator[Mapping[str, Task]]:
     finally:
         queries.close()
         leave()
+
+
+def forget(config: Config, process: int) -> None:
+    """Process number ``process``, a child of this one, has ended: nobody waits for its lease to be over."""
+    with closing(Ledger.open(config.ledger_url)) as ledger:
+        with ledger.read() as transaction:
+            if not processes.is_here(transaction, process):  # as always when it left in good order
+                return
+        with ledger.write() as transaction:
+            processes.forget(transaction, process)
 
 
 def _serving(config: Config) -> Serving:

@@ -90,6 +90,7 @@ def main(folder: str, short: str, long: str) -> None:
         sizes=Sizes(int(short), int(long)),
         pace=PACE,
         parent=os.getppid(),
+        ended=lambda process: note(place / "ended", str(process)),
     )
     crew.work()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from archive.jobs import Client, Draft, Job, Jobs, Keeper, Lane, Parameter, Phase
-from tests.crews import store
+from tests.crews import PACE, store
 
 pytestmark = pytest.mark.service
 
@@ -67,6 +67,11 @@ class Yard:
     def files(self, job: str) -> list[str]:
         folder = self.jobs.folders.of(job)
         return [path.name for path in folder.iterdir()] if folder.is_dir() else []
+
+    def gone(self) -> set[int]:
+        """Process numbers of the runners that the crews have told of as ended."""
+        told = self.folder / "ended"
+        return set(map(int, told.read_text().split())) if told.exists() else set()
 
     def close(self) -> None:
         for crew in self.crews:
@@ -176,6 +181,30 @@ def test_a_killed_runner_costs_its_job_and_no_other(yard: Yard) -> None:
     assert "ended unexpectedly" in lost.failure.message
     assert yard.ended(next_one).phase is Phase.COMPLETED
     assert yard.beginnings(job) == 1
+
+
+def test_whoever_keeps_account_is_told_of_each_runner_that_ended(yard: Yard) -> None:
+    crew = yard.hire(short=2, long=1)
+    killed, *others = yard.runners()
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: yard.gone() == {killed})
+    until(lambda: len(yard.runners()) == 3)
+    successors = set(yard.runners())
+    crew.send_signal(signal.SIGTERM)
+    assert crew.wait(timeout=30) == 0
+    assert yard.gone() == {killed, *others} | successors
+
+
+def test_a_crew_that_leaves_while_its_runners_come_waits_for_them(yard: Yard) -> None:
+    crew = yard.hire(short=1, long=0)
+    for process in yard.runners():
+        os.kill(process, signal.SIGKILL)
+    until(lambda: bool(yard.gone()))  # about now the next one is started
+    crew.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    assert crew.wait(timeout=30) == 0
+    assert time.monotonic() - began < PACE.grace + 2  # after so long the crew would have ended it
+    assert set(yard.runners()) <= yard.gone()  # the bell of one that was killed hangs until somebody rings
 
 
 def test_after_a_power_cut_no_job_executes_and_none_runs_twice(yard: Yard) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -251,7 +252,8 @@ def test_words_may_change_while_rows_are_there_but_facts_may_not(ledger: Ledger)
 
 
 def artifact(name: str, sha256: str = "") -> Artifact:
-    return Artifact(f"archive://archive.test/{name}", sha256 or name.rjust(64, "0"), 10, "text/csv", name)
+    place = Place(MAIN, name)
+    return Artifact(f"archive://archive.test/{name}", sha256 or name.rjust(64, "0"), 10, "text/csv", place)
 
 
 def add_rows(transaction, description: int, name: str = "one"):  # type: ignore[no-untyped-def]
@@ -401,6 +403,20 @@ def test_a_process_that_falls_silent_is_forgotten(ledger: Ledger, loaded: int) -
         assert [edition.number for edition in editions.removable(transaction, -1)] == [old]
         assert processes.living(transaction) == set()
     attendance.leave()
+    attendance.leave()
+
+
+def test_a_process_that_was_seen_to_end_is_forgotten_at_once(ledger: Ledger) -> None:
+    attendance = ledger.attend("work", 60)
+    attendance.begin()
+    with ledger.write() as transaction:
+        processes.forget(transaction, os.getpid() + 1)
+        assert processes.is_here(transaction, os.getpid())
+        assert processes.living(transaction) == {attendance.id}
+    with ledger.write() as transaction:
+        processes.forget(transaction, os.getpid())
+        processes.forget(transaction, os.getpid())
+        assert not processes.is_here(transaction, os.getpid())
     attendance.leave()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import shutil
 import tempfile
@@ -17,11 +18,14 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from archive import __version__, logs, metrics
-from archive.app import create_app
+from archive.app import create_app, forget
 from archive.cli._hired import Hired
 from archive.cli._output import Output
 from archive.config import Config
+from archive.faults import Fault
 from archive.ledger import Ledger
+
+_log = logging.getLogger(__name__)
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn's own sign of life, a file without a name
 _MEMORY_PERCENT = 60  # of the machine's, for the queries of all processes together
@@ -73,7 +77,7 @@ def serve(output: Output, bind: str, port: int, workers: int | None, threads: in
     runners = config.short_runners + config.long_runners if work else 0
     config = replace(_with_share(config, processes + runners), requests=threads or config.requests)
     options = _options(f"{_bracketed(bind)}:{port}", processes, config.requests)
-    _Server(config, options | _hooks(Hired(config.home) if work else None)).run()
+    _Server(config, options | _hooks(config, Hired(config.home) if work else None)).run()
 
 
 def _with_share(config: Config, processes: int) -> Config:
@@ -85,7 +89,7 @@ def _with_share(config: Config, processes: int) -> Config:
     return replace(config, memory=share)
 
 
-def _hooks(crew: Hired | None) -> dict[str, Any]:
+def _hooks(config: Config, crew: Hired | None) -> dict[str, Any]:
     """What comes and goes with the server: the crew of runners, and the folder of the numbers of all processes."""
     memory = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
     numbers = os.environ[metrics.FOLDER] = tempfile.mkdtemp(prefix="archive-metrics-", dir=memory)
@@ -99,7 +103,14 @@ def _hooks(crew: Hired | None) -> dict[str, Any]:
             crew.dismiss()
         shutil.rmtree(numbers, ignore_errors=True)
 
-    return {"when_ready": begin, "on_exit": end}
+    def ended(_: object, worker: Any) -> None:
+        metrics.forget(worker.pid)
+        try:
+            forget(config, worker.pid)
+        except Fault:  # its lease will be over in time
+            _log.warning("worker %d has ended and could not be taken off the ledger", worker.pid, exc_info=True)
+
+    return {"when_ready": begin, "on_exit": end, "child_exit": ended}
 
 
 def _options(address: str, workers: int, threads: int) -> dict[str, Any]:
@@ -117,7 +128,6 @@ def _options(address: str, workers: int, threads: int) -> dict[str, Any]:
         "loglevel": "warning",
         "proc_name": "archive serve",
         "worker_exit": _let_go,
-        "child_exit": lambda _, worker: metrics.forget(worker.pid),
         **({"worker_tmp_dir": str(_SHARED_MEMORY)} if _SHARED_MEMORY.is_dir() else {}),
     }
 

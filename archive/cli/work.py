@@ -18,7 +18,7 @@ from archive.cli._output import Output
 @click.pass_obj
 def work(output: Output, short: int | None, long: int | None, parent: int | None) -> None:
     from archive import logs
-    from archive.app import tasks  # all that runners need is imported before they fork
+    from archive.app import forget, tasks  # all that runners need is imported before they fork
     from archive.config import Config
     from archive.jobs import Crew, Jobs, Sizes
     from archive.ledger import Ledger
@@ -31,4 +31,11 @@ def work(output: Output, short: int | None, long: int | None, parent: int | None
         config.short_runners if short is None else short,
         config.long_runners if long is None else long,
     )
-    Crew(lambda pooled: Jobs.of(config, pooled=pooled), lambda: tasks(config), sizes=sizes, parent=parent).work()
+    crew = Crew(
+        lambda pooled: Jobs.of(config, pooled=pooled),
+        lambda: tasks(config),
+        sizes=sizes,
+        parent=parent,
+        ended=lambda process: forget(config, process),
+    )
+    crew.work()

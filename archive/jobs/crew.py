@@ -16,6 +16,7 @@ from types import FrameType
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from archive.faults import Fault
 from archive.jobs.desk import DEAF, Pace
 from archive.jobs.keeper import Keeper
 from archive.jobs.model import Lane
@@ -27,6 +28,7 @@ _log = logging.getLogger(__name__)
 _ROUND = 1.0  # seconds between two looks at everything
 _YOUNG = 5.0  # a runner that dies before this age is not replaced at once
 _SLOWED = b"s"
+_ORDERS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Crew:
 
     ``open_jobs(pooled)`` opens the store and ``tasks()`` whatever tasks need; both are called anew in each process,
     since no connection survives a fork. The crew itself holds no connection open and has one thread. ``parent`` is
-    the process whose end ends the crew.
+    the process whose end ends the crew. ``ended`` is told of each runner process that has ended, however it did.
 
     A runner whose job outstays the short lane goes on in the long lane, and another takes its place in the short
     one; so a short job finds a runner although its lane was misjudged for others. At most as many as the short lane
@@ -67,9 +69,11 @@ class Crew:
         sizes: Sizes | None = None,
         pace: Pace | None = None,
         parent: int | None = None,
+        ended: Callable[[int], None] = lambda process: None,
     ) -> None:
         self._open_jobs = open_jobs
         self._tasks = tasks
+        self._ended = ended
         self._sizes = sizes or Sizes()
         self._pace = pace or Pace()
         self._parent = parent
@@ -82,7 +86,7 @@ class Crew:
         """Work until told to leave (SIGTERM, SIGINT) or until the parent is gone; then all runners have ended."""
         awake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        for number in (*_ORDERS, signal.SIGCHLD):
             signal.signal(number, self._note)
         keeper = Keeper(self._open_jobs(False), self._pace.lease)
         try:
@@ -111,9 +115,11 @@ class Crew:
         reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         sys.stdout.flush()
         sys.stderr.flush()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ORDERS)  # what comes before the runner can heed it waits until then
         crew, process = os.getpid(), os.fork()
         if process == 0:
             self._be_runner(lane, writing, crew)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ORDERS)
         os.close(writing)
         self._slots[process] = _Slot(lane, reading, time.monotonic())
 
@@ -147,6 +153,7 @@ class Crew:
                 orphaned=lambda: orphaned(crew),
             )
             runner.heed_signals()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ORDERS)
             runner.run()
 
     # --- rounds -------------------------------------------------------------------------------------
@@ -168,8 +175,13 @@ class Crew:
                 continue
             slot = self._slots.pop(process)
             os.close(slot.pipe)
-            _guarded(lambda process=process: keeper.lost(process))  # type: ignore[misc]
+            self._settle(process, keeper)
             self._think_over(slot, os.waitstatus_to_exitcode(status))
+
+    def _settle(self, process: int, keeper: Keeper) -> None:
+        """A runner has ended: what it held has failed, and nobody counts it among the living."""
+        _guarded(lambda: keeper.lost(process))
+        _guarded(lambda: self._ended(process))
 
     def _think_over(self, slot: _Slot, code: int) -> None:
         """Runners that die young, one after the other, are replaced ever more slowly."""
@@ -191,7 +203,7 @@ class Crew:
         for process in self._slots:
             os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)
-            _guarded(lambda process=process: keeper.lost(process))  # type: ignore[misc]
+            self._settle(process, keeper)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._leaving = self._leaving or number != signal.SIGCHLD
@@ -211,5 +223,5 @@ def _guarded(duty: Callable[[], None]) -> None:
     """A database that fails for a while must not end the crew."""
     try:
         duty()
-    except (SQLAlchemyError, OSError):
+    except (Fault, SQLAlchemyError, OSError):
         _log.exception("keeping jobs in order failed; it will be tried again")

@@ -92,6 +92,19 @@ def forget_silent(transaction: Connection) -> None:
     transaction.execute(schema.process.delete().where(schema.process.c.lease < stamp(datetime.now(UTC))))
 
 
+def is_here(transaction: Connection, process: int) -> bool:
+    """Whether process number ``process`` of this machine has entered the ledger and not left it."""
+    c = schema.process.c
+    its = select(c.id).where(c.host == socket.gethostname(), c.pid == process)
+    return transaction.execute(its).first() is not None
+
+
+def forget(transaction: Connection, process: int) -> None:
+    """Remove process number ``process`` of this machine, which whoever started it has seen end."""
+    c = schema.process.c
+    transaction.execute(schema.process.delete().where(c.host == socket.gethostname(), c.pid == process))
+
+
 def oldest_served(transaction: Connection) -> int | None:
     """The oldest revision that any living process serves; None if none serves."""
     oldest = transaction.execute(select(func.min(schema.process.c.revision))).scalar_one()
