@@ -28,6 +28,13 @@ def database(folder: Path) -> str:
     return _url(name)
 
 
+def empty(folder: Path) -> str:
+    """The URL of a database that stands for ``folder`` and in which nothing was set up."""
+    name = "e" + hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    _make(name, "template0")
+    return _url(name)
+
+
 @cache
 def _server() -> str:
     running = ExitStack()
@@ -37,7 +44,7 @@ def _server() -> str:
 
 @cache
 def _make(name: str, template: str) -> None:
-    if name != _TEMPLATE:
+    if template == _TEMPLATE:
         _prepared()
     server = sa.create_engine(_server(), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
     with server.connect() as connection:

@@ -57,7 +57,9 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     served: str = request.getfixturevalue("server")
     yield served
     engine = sa.create_engine(served)
-    tables.metadata.drop_all(engine)
+    with engine.begin() as connection:
+        tables.metadata.drop_all(connection)
+        connection.execute(sa.DDL("DROP TABLE jobs_version"))
     engine.dispose()
 
 

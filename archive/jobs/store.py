@@ -28,6 +28,7 @@ from archive.jobs.model import (
     Terms,
     sources,
 )
+from archive.ledger.connections import WRITES
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # nothing that is mistaken for something else
 _ID_LENGTH = 20  # 99 bits: knowing an anonymous job's id is what gives access to it
@@ -56,7 +57,7 @@ class Jobs:
         self.folders = Folders(folder / "files")
         self.bells = Bells(folder / "bells")
         self._engine = tables.connect(url, pooled=pooled)
-        self._writing = self._engine.execution_options(writes=True)
+        self._writing = self._engine.execution_options(**{WRITES: True})
         self._clock = clock
 
     @classmethod

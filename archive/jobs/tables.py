@@ -1,4 +1,4 @@
-"""The tables of jobs, for SQLite and PostgreSQL alike; and the one place that knows what SQLite wants."""
+"""The tables of jobs, for SQLite and PostgreSQL alike."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import Dialect
 
-_WAIT = 30  # seconds that a writer waits for another one
+from archive.ledger.connections import connected
+from archive.ledger.layouts import Layout, ready
 
 
 class Instant(sa.types.TypeDecorator[datetime.datetime]):
@@ -28,6 +29,8 @@ class Instant(sa.types.TypeDecorator[datetime.datetime]):
 
 
 metadata = sa.MetaData()
+
+LAYOUT = Layout("jobs", metadata, 1, mark="jobs")
 
 jobs = sa.Table(
     "jobs",
@@ -79,25 +82,6 @@ products = sa.Table(
 
 def connect(url: str, *, pooled: bool = True) -> sa.Engine:
     """An engine on ``url`` whose tables exist. Unpooled, no connection outlives its use: safe to fork around."""
-    pool = {} if pooled else {"poolclass": sa.NullPool}
-    engine = sa.create_engine(url, **pool)
-    if engine.dialect.name == "sqlite":
-        _suit_sqlite(engine)
-    with engine.execution_options(writes=True).begin() as connection:
-        metadata.create_all(connection)
+    engine = connected(url, pooled=pooled)
+    ready(engine, LAYOUT)
     return engine
-
-
-def _suit_sqlite(engine: sa.Engine) -> None:
-    """WAL, flushed commits, foreign keys; and writers that queue up front instead of failing half-way."""
-
-    @sa.event.listens_for(engine, "connect")
-    def settle(connection: Any, record: object) -> None:
-        connection.isolation_level = None  # BEGIN is ours, below
-        for setting in (f"busy_timeout={_WAIT * 1000}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {setting}")
-
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

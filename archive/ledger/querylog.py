@@ -17,7 +17,9 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from archive.faults import Fault
-from archive.ledger.database import connected, stamp
+from archive.ledger.connections import WRITES, connected
+from archive.ledger.database import stamp
+from archive.ledger.layouts import Layout, ready
 
 _BATCH_SECONDS = 1.0
 _MOST_WAITING = 10_000  # entries; beyond it the asker waits, so that none is lost
@@ -25,6 +27,8 @@ _MOST_WAITING = 10_000  # entries; beyond it the asker waits, so that none is lo
 _log = logging.getLogger(__name__)
 
 metadata = sa.MetaData()
+
+LAYOUT = Layout("queries", metadata, 1, mark="query_log")
 
 queries = sa.Table(
     "query_log",
@@ -74,8 +78,7 @@ class QueryLog:
 
     def __init__(self, url: str) -> None:
         self._engine = connected(url)
-        with self._engine.execution_options(archive_writes=True).begin() as connection:
-            metadata.create_all(connection)
+        ready(self._engine, LAYOUT)
         self._waiting: queue.Queue[Entry] = queue.Queue(_MOST_WAITING)
         self._ended = threading.Event()
         self._writer = threading.Thread(target=self._write_on, name="query-log", daemon=True)
@@ -116,7 +119,7 @@ class QueryLog:
         if not entries:
             return
         try:
-            with self._engine.execution_options(archive_writes=True).begin() as connection:
+            with self._engine.execution_options(**{WRITES: True}).begin() as connection:
                 connection.execute(queries.insert(), [_row(entry) for entry in entries])
         except (sa.exc.SQLAlchemyError, Fault):
             _log.exception("%d queries could not be logged", len(entries))

@@ -22,14 +22,16 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from archive.ledger.layouts import Layout
+
 VERSION = 1
-"""Of this layout; a ledger of another version is not opened."""
+"""Of this layout; a new one needs its step in ``archive/ledger/migrations/versions/ledger``."""
 
 metadata = MetaData()
 
-_Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up by itself only for INTEGER
+LAYOUT = Layout("ledger", metadata, VERSION, mark="layout", first_rows={"revision": {"one": 1, "number": 0}})
 
-layout = Table("layout", metadata, Column("version", Integer, primary_key=True))
+_Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up by itself only for INTEGER
 
 site = Table(
     "site",

@@ -1,0 +1,88 @@
+"""How all that keeps facts in SQL is reached: one set of habits for the ledger, the jobs and the query log.
+
+SQLite runs in WAL mode with ``synchronous=FULL`` and with foreign keys in force. Python's driver begins no transaction
+by itself; a transaction that is going to write says so when it begins, with ``WRITES``, and so waits for others at its
+beginning instead of failing half-way.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+
+from archive.faults import UsageFault
+
+WRITES = "archive_writes"
+"""The execution option of connections whose transactions write."""
+
+_PATIENCE = 30_000  # milliseconds that a writer waits for another
+
+
+def connected(url: str, *, pooled: bool = True, foreign_keys: bool = True) -> Engine:
+    """An engine on ``url``; a SQLite file's folder is made.
+
+    Transactions that write take ``execution_options(archive_writes=True)``. Unpooled, no connection outlives its use:
+    safe to fork around. Without ``foreign_keys`` SQLite lets tables be made anew under others that refer to them.
+    """
+    found = address(url)
+    file = file_of(found)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    pool: dict[str, Any] = {"pool_size": 8, "max_overflow": 24} if pooled else {"poolclass": NullPool}
+    engine = create_engine(found, **pool)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _preparing(foreign_keys))
+        event.listen(engine, "begin", _begin)
+    return engine
+
+
+def address(url: str) -> URL:
+    """The URL as SQLAlchemy takes it.
+
+    Raises:
+        UsageFault: it is none.
+    """
+    try:
+        found = make_url(url)
+    except ArgumentError:
+        remedy = "Write, for example, sqlite:////data/ledger.sqlite"
+        raise UsageFault(f"'{url}' is not a database URL.", remedy) from None
+    return found.set(drivername="postgresql+psycopg2") if found.drivername == "postgresql" else found
+
+
+def shown(url: str) -> str:
+    """The URL without what is secret in it."""
+    return make_url(url).render_as_string(hide_password=True)
+
+
+def file_of(found: URL) -> Path | None:
+    """The file of a SQLite database."""
+    if found.get_backend_name() != "sqlite" or found.database in (None, "", ":memory:"):
+        return None
+    return Path(str(found.database))
+
+
+def _preparing(foreign_keys: bool) -> Any:
+    pragmas = (
+        f"busy_timeout = {_PATIENCE}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        f"foreign_keys = {'ON' if foreign_keys else 'OFF'}",
+    )
+
+    def prepare(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # the driver begins nothing by itself; _begin does
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    return prepare
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,1 @@
+"""Steps from one layout to the next, a folder for each store."""
