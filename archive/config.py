@@ -34,6 +34,7 @@ class Config:
     database: str | None = None  # URL of the PostgreSQL that holds ledger, jobs and catalogs; else they are in the home
     public_url: str | None = None  # where users reach the service, if it is not what their requests say
     descriptions: Path | None = None  # folder of release descriptions, looked into before those shipped
+    stores: tuple[str, ...] = ()  # where files are kept: "name=file:///folder"; "main" is in the home unless told
     threads: int | None = None  # that the queries of one process may use
     memory: str | None = None  # that the queries of one process may use, such as "4GB"
     scratch: Path | None = None  # folder for what does not fit into memory
@@ -140,6 +141,7 @@ def _beside(place: Path, name: str, value: Any) -> Any:
 
 
 _FOLDERS = ("descriptions", "scratch")
+_LISTS = ("stores",)
 
 
 def _values(given: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
@@ -151,7 +153,7 @@ def _values(given: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
             wrong.append(f"{where}: there is no such setting. {near(name, names)}".rstrip())
             continue
         try:
-            values[name] = _typed(kinds[name], value)
+            values[name] = _words(value) if name in _LISTS else _typed(kinds[name], value)
         except ValueError as error:
             wrong.append(f"{where}: {error}")
     if wrong:
@@ -188,15 +190,20 @@ def _truth(value: Any) -> bool:
         raise ValueError(f"{value!r} is neither true nor false.") from None
 
 
-def _networks(value: Any) -> tuple[str, ...]:
-    """Networks in CIDR form: a list in TOML, a text with commas or blanks between them elsewhere."""
+def _words(value: Any) -> tuple[str, ...]:
+    """A list of texts in TOML, one text with commas or blanks between them elsewhere."""
     given = re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else value
     if not isinstance(given, list):
-        raise ValueError(f"{value!r} is not a list of networks.")
-    networks = [each for each in given if each != ""]
+        raise ValueError(f"{value!r} is not a list.")
+    return tuple(str(each) for each in given if each != "")
+
+
+def _networks(value: Any) -> tuple[str, ...]:
+    """Networks in CIDR form."""
+    networks = _words(value)
     for network in networks:
         try:
-            ip_network(network if isinstance(network, str) else "")
+            ip_network(network)
         except ValueError:
             raise ValueError(f"{network!r} is not a network such as 10.1.0.0/16.") from None
-    return tuple(networks)
+    return networks

@@ -36,7 +36,7 @@ def state(endpoint: Endpoint, schema: str, table: str) -> State:
 
 
 def parts(endpoint: Endpoint, schema: str, table: str) -> pa.Table:
-    paths = [endpoint.store.local(part.artifact.path) for part in state(endpoint, schema, table).parts]
+    paths = [endpoint.config.store / part.artifact.path for part in state(endpoint, schema, table).parts]
     return pa.concat_tables([pq.read_table(path) for path in paths])
 
 
@@ -48,7 +48,7 @@ def test_the_delivered_file_is_kept_byte_for_byte(endpoint: Endpoint, data: Path
     loaded = catalogs.load(endpoint, "ext_tycho2", "star", [data / SAMPLE])
     assert loaded.rows == {"ext_tycho2.star.parquet": 10_000}
     (kept,) = [path for path in endpoint.store.paths() if path.startswith("deliveries/")]
-    assert endpoint.store.local(kept).read_bytes() == (data / SAMPLE).read_bytes()
+    assert (endpoint.config.store / kept).read_bytes() == (data / SAMPLE).read_bytes()
 
 
 def test_every_file_of_the_store_is_registered_as_it_is(endpoint: Endpoint, data: Path) -> None:
@@ -58,10 +58,15 @@ def test_every_file_of_the_store_is_registered_as_it_is(endpoint: Endpoint, data
     from archive.ledger import schema
 
     with endpoint.ledger.read() as transaction:
-        registered = {row.path: row for row in transaction.execute(select(schema.artifact))}
+        registered = {
+            row.path: row
+            for row in transaction.execute(
+                select(schema.artifact, schema.replica.c.path).where(schema.replica.c.artifact == schema.artifact.c.id)
+            )
+        }
     assert set(registered) == set(endpoint.store.paths())
     for path, row in registered.items():
-        content = endpoint.store.local(path).read_bytes()
+        content = (endpoint.config.store / path).read_bytes()
         assert (row.sha256, row.size) == (hashlib.sha256(content).hexdigest(), len(content))
         assert row.uri == f"archive://archive.test/{path}"
 
@@ -80,7 +85,7 @@ def test_parts_hold_the_same_rows_sorted_by_their_place(endpoint: Endpoint, data
 def test_parts_say_what_they_are(endpoint: Endpoint, data: Path) -> None:
     catalogs.load(endpoint, "ext_tycho2", "star", [data / SAMPLE])
     (part,) = state(endpoint, "ext_tycho2", "star").parts
-    file = pq.ParquetFile(endpoint.store.local(part.artifact.path))
+    file = pq.ParquetFile(endpoint.config.store / part.artifact.path)
     assert file.schema_arrow.metadata[b"archive.schema"] == b"ext_tycho2"
     assert file.schema_arrow.field("ra").metadata[b"unit"] == b"deg"
     assert not file.schema_arrow.field("ra").nullable

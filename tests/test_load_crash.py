@@ -89,10 +89,10 @@ def test_killed(step: str, endpoint: Endpoint, tmp_path: Path, data: Path) -> No
     silence(endpoint)
     loaded = catalogs.load(reopened(endpoint.config), "sp_test", "source", [path])
     assert loaded.total == 49
-    assert not list((endpoint.store.root / "staging").iterdir()), "what the dead one staged is swept"
+    assert not list((endpoint.config.store / "staging").iterdir()), "what the dead one staged is swept"
     with endpoint.ledger.read() as transaction:
         assert files.newest_state(transaction, ("sp_test", "source")).rows == 49
-        registered = set(transaction.execute(select(schema.artifact.c.path)).scalars())
+        registered = set(transaction.execute(select(schema.replica.c.path)).scalars())
     assert registered == set(endpoint.store.paths()), "files that the dead one named are swept, too"
 
 
@@ -155,6 +155,6 @@ def test_a_commit_whose_outcome_was_not_heard(
         catalogs.load(endpoint, "sp_test", "source", [path])
     monkeypatch.undo()
     with endpoint.ledger.read() as transaction:
-        registered = set(transaction.execute(select(schema.artifact.c.path)).scalars())
+        registered = set(transaction.execute(select(schema.replica.c.path)).scalars())
     assert registered == set(endpoint.store.paths())
     assert catalogs.load(endpoint, "sp_test", "source", [path]).known == ("second.parquet",)

@@ -59,7 +59,7 @@ def written(folder: Path, ending: str, change: Callable[[Table], None] = lambda 
 def loaded(endpoint: Endpoint) -> list[dict[str, Any]]:
     with endpoint.ledger.read() as transaction:
         state = files.newest_state(transaction, ("sp_test", "source"))
-    paths = [endpoint.store.local(part.artifact.path) for part in state.parts]
+    paths = [endpoint.config.store / part.artifact.path for part in state.parts]
     found = pa.concat_tables([pq.read_table(path) for path in paths]).sort_by("id")
     return found.drop_columns(["_healpix_29"]).to_pylist()
 

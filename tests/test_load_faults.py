@@ -51,7 +51,7 @@ def refused(endpoint: Endpoint, table: str, path: Path) -> str:
     with pytest.raises(Fault) as caught:
         catalogs.load(endpoint, "sp_test", table, [path])
     assert snapshot(endpoint) == before
-    assert not list((endpoint.store.root / "staging").iterdir())
+    assert not list((endpoint.config.store / "staging").iterdir())
     assert not list(endpoint.config.scratch_folder.iterdir())
     assert isinstance(caught.value, UsageFault)
     assert str(caught.value).endswith("Nothing was loaded.")

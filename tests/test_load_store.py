@@ -10,14 +10,17 @@ import pytest
 from archive.backbone import catalogs
 from archive.backbone.endpoint import Endpoint
 from archive.backbone.ingest import Ingest, register
+from archive.backbone.posix import PosixStore
 from archive.backbone.stores import Store
 from archive.faults import FatalFault, UsageFault
 from tests.archives import make, reopened, snapshot
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
+def store(tmp_path: Path) -> PosixStore:
+    store = PosixStore(tmp_path / "store")
+    store.prepare()
+    return store
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def put(store: Store, path: str, content: bytes) -> None:
     staged.commit(path)
 
 
-def test_a_file_is_there_only_when_it_has_its_name(store: Store) -> None:
+def test_a_file_is_there_only_when_it_has_its_name(store: PosixStore) -> None:
     staged = store.stage("me")
     staged.write(b"some ")
     staged.write(memoryview(b"bytes"))
@@ -43,36 +46,38 @@ def test_a_file_is_there_only_when_it_has_its_name(store: Store) -> None:
     assert (staged.size, staged.sha256) == (10, hashlib.sha256(b"some bytes").hexdigest())
 
 
-def test_files_of_a_folder(store: Store) -> None:
+def test_files_of_a_folder(store: PosixStore) -> None:
     for path in ("a/one", "a/b/two", "ab/three"):
         put(store, path, b"x")
     assert sorted(store.paths("a")) == ["a/b/two", "a/one"]
     assert list(store.paths("nowhere")) == []
 
 
-def test_a_name_is_given_once(store: Store) -> None:
+def test_a_name_is_given_once(store: PosixStore) -> None:
     put(store, "a", b"1")
     with pytest.raises(FatalFault, match="already has a file 'a'"):
         put(store, "a", b"2")
-    assert store.local("a").read_bytes() == b"1"
+    assert store.place("a").read_bytes() == b"1"
 
 
-@pytest.mark.parametrize("path", ["", "/etc/passwd", "../outside", "a/../../outside", "staging/x"])
-def test_paths_stay_inside(store: Store, path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["", "/etc/passwd", "../outside", "a/../../outside", "staging/x", "a//b", "./a", "a/", "a\0b"]
+)
+def test_paths_stay_inside(store: PosixStore, path: str) -> None:
     with pytest.raises(FatalFault, match="is no path in a store"):
-        store.local(path)
+        store.place(path)
 
 
-def test_what_is_deleted_leaves_no_empty_folders(store: Store) -> None:
+def test_what_is_deleted_leaves_no_empty_folders(store: PosixStore) -> None:
     put(store, "a/b/c", b"1")
     put(store, "a/d", b"2")
     store.delete("a/b/c")
     store.delete("a/b/c")
-    assert not store.local("a/b").exists()
+    assert not store.place("a/b").exists()
     assert list(store.paths()) == ["a/d"]
 
 
-def test_what_the_dead_staged_is_swept(store: Store) -> None:
+def test_what_the_dead_staged_is_swept(store: PosixStore) -> None:
     for owner in ("dead", "alive"):
         store.stage(owner).write(b"x")
     store.sweep({"alive"})
@@ -84,7 +89,7 @@ def test_registering(endpoint: Endpoint, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"bytes")
     artifact = register(endpoint, tmp_path / "a", "notes/ä b", "text/plain")
     assert artifact.uri == "archive://archive.test/notes/%C3%A4%20b"
-    assert endpoint.store.local("notes/ä b").read_bytes() == b"bytes"
+    assert (endpoint.config.store / "notes/ä b").read_bytes() == b"bytes"
     before = snapshot(endpoint)
     assert register(endpoint, tmp_path / "a", "notes/ä b", "text/plain") == artifact
     (tmp_path / "a").write_bytes(b"other")

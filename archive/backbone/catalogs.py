@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial, reduce
 from pathlib import Path
@@ -167,13 +168,14 @@ class _Load:
     # --- keys -----------------------------------------------------------------------------------------
 
     def _check_keys(self, fresh: list[Delivered], staged: list[WrittenPart], before: State) -> None:
-        paths = [part.staged.path for part in staged]
-        paths += [self._endpoint.store.local(part.artifact.path) for part in before.parts]
         rows = before.rows + sum(part.rows for part in staged)
-        for key in keys.keys_of(self._table):
-            values = keys.repeated(paths, rows, key)
-            if values is not None:
-                raise self._repeated(fresh, key, values)
+        with ExitStack() as held:
+            paths = [part.staged.path for part in staged]
+            paths += [held.enter_context(self._endpoint.store.local(part.artifact.path)) for part in before.parts]
+            for key in keys.keys_of(self._table):
+                values = keys.repeated(paths, rows, key)
+                if values is not None:
+                    raise self._repeated(fresh, key, values)
 
     def _repeated(self, fresh: list[Delivered], key: keys.Key, values: tuple[Any, ...]) -> UsageFault:
         """Where in the files the repeated key stands."""

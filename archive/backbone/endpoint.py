@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from archive.backbone.stores import Store
+from archive.backbone.opening import MAIN, open_stores
 from archive.config import Config
 from archive.ledger import Ledger, Site
 from archive.ledger import site as sites
@@ -21,7 +21,8 @@ class Endpoint:
     def __init__(self, config: Config, ledger: Ledger, engine: Engine | None = None) -> None:
         self.config = config
         self.ledger = ledger
-        self.store = Store(config.store)
+        self.stores = open_stores(config)
+        self.store = self.stores[MAIN]
         self._engine = engine
 
     @classmethod
@@ -37,7 +38,7 @@ class Endpoint:
     def create(cls, config: Config, site: Site) -> Endpoint:
         """Make the archive at ``config.home``; one that is there is kept and gets these facts of its site."""
         config.home.mkdir(parents=True, exist_ok=True)
-        config.store.mkdir(exist_ok=True)
+        open_stores(config)[MAIN].prepare()
         config.editions.mkdir(exist_ok=True)
         ledger = Ledger.create(config.ledger_url)
         with ledger.write() as transaction:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from archive.backbone.endpoint import Endpoint
@@ -67,7 +68,6 @@ def _build(endpoint: Endpoint, registered: Registered, state: State, builder: st
     table = registered.release.table(state.table)
     with endpoint.ledger.write() as transaction:
         number = editions.begin(transaction, table.key, state.number, registered.id, builder)
-    parts = [endpoint.store.local(part.artifact.path) for part in state.parts]
     done = 0
 
     def advance(rows: int) -> None:
@@ -75,7 +75,9 @@ def _build(endpoint: Endpoint, registered: Registered, state: State, builder: st
         progress(table.qualified, rows - done)
         done = rows
 
-    return Built(endpoint.engine.build(table, number, parts, advance), state.number)
+    with ExitStack() as held:
+        parts = [held.enter_context(endpoint.store.local(part.artifact.path)) for part in state.parts]
+        return Built(endpoint.engine.build(table, number, parts, advance), state.number)
 
 
 def _switch(endpoint: Endpoint, registered: Registered, built: list[Built]) -> int:

@@ -1,31 +1,62 @@
-"""``Store``: where an endpoint keeps bytes, as plain files under readable paths.
+"""``Store``: what every place that keeps an endpoint's bytes promises, whatever it is made of.
 
-A file is first staged: written under a temporary name while its sha256 is taken, and flushed. Only then does it
-get its name, and the folder is flushed too; so under its own name a file is always whole, even after a power cut.
+A file is first staged: written under a temporary name while its sha256 is taken. Only when its bytes are safe does it
+get its name, in one step and never in another's place; so under its own name a file is always whole, even after a
+power cut. Stores know nothing of what files mean: that is the ledger's.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import BinaryIO, Self
 
+from archive.backbone.disk import Disk
 from archive.faults import FatalFault, UsageFault
 
-_CHUNK = 1 << 20
-_STAGING = "staging"
+STAGING = "staging"
+"""Folder of a store for what has no name yet; no path begins with it."""
+
+CHUNK = 1 << 20
+"""Bytes that are read or copied at once."""
+
+_LONGEST_NAME = 255  # bytes of one step of a path: what file systems take
+_LONGEST_PATH = 1024  # bytes of a path: what S3 takes
+
+
+def steps(path: str) -> tuple[str, ...]:
+    """The steps of a path inside a store: relative, with ``/``, written in the one way there is.
+
+    Raises:
+        FatalFault: ``path`` is none, or leads out of the store.
+    """
+    found = tuple(path.split("/"))
+    wrong = any(
+        step in ("", ".", "..") or len(step.encode("utf-8", "surrogateescape")) > _LONGEST_NAME for step in found
+    )
+    if wrong or found[0] == STAGING or "\0" in path or len(path.encode("utf-8", "surrogateescape")) > _LONGEST_PATH:
+        raise FatalFault(f"'{path}' is no path in a store.", "This is a fault of the program.")
+    return found
 
 
 class Staged:
-    """A file being written; file-like, so that writers of formats can be given one."""
+    """A file being written; file-like, so that writers of formats can be given one.
 
-    def __init__(self, store: Store, path: Path) -> None:
+    Until it is committed it lies on this machine, at ``path``, whatever the store; so it can be read and checked
+    before it counts.
+    """
+
+    def __init__(self, store: Store, disk: Disk, path: Path) -> None:
         self.path = path
         self._store = store
-        self._file: BinaryIO = path.open("xb")
+        self._disk = disk
+        try:
+            self._file: BinaryIO = disk.create(path)
+        except OSError as error:
+            raise unwritable(error) from error
         self._hash = hashlib.sha256()
         self._size = 0
 
@@ -49,9 +80,9 @@ class Staged:
             FatalFault: there is no room, or the disk fails.
         """
         try:
-            self._file.write(data)
+            self._disk.write(self._file, data)
         except OSError as error:
-            raise FatalFault(f"The store cannot be written: {error.strerror}.", "Is there room on the disk?") from error
+            raise unwritable(error) from error
         self._hash.update(data)
         self._size += memoryview(data).nbytes
         return memoryview(data).nbytes
@@ -76,40 +107,78 @@ class Staged:
         if self._file.closed:
             return
         try:
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            self._disk.fsync(self._file)
         except OSError as error:
-            raise FatalFault(f"The store cannot be written: {error.strerror}.", "Is there room on the disk?") from error
+            raise unwritable(error) from error
         finally:
             self._file.close()
 
     def commit(self, path: str) -> None:
-        """Give the file its name in the store, which must not be taken; on return the name is on the disk."""
-        self.close()
-        target = self._store.local(path)
-        _make_folder(target.parent)
-        if target.exists():
-            raise FatalFault(f"The store already has a file '{path}'.", "This is a fault of the program.")
-        self.path.rename(target)
-        _flush_folder(target.parent)
+        """Give the file its name in the store, which must be free; on return bytes and name are safe there.
+
+        Raises:
+            FatalFault: the name is taken, or the store fails; the file has no name then.
+        """
+        self._store.commit_all([(self, path)])
 
     def discard(self) -> None:
         """Forget the file; harmless once it has its name."""
         self._file.close()
-        self.path.unlink(missing_ok=True)
+        self._disk.unlink(self.path)
 
 
-class Store:
-    """Files below ``root``. Paths inside a store are relative, with ``/``."""
+class Opened(ABC):
+    """Bytes of a stored file, to be read once from the first to the last. A context manager.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    ``size`` is that of the whole file as it lies there. ``fingerprint`` stays the same as long as nothing was written
+    to the file since it was last looked at through another ``Opened``; it tells nothing about damage beneath.
+    """
 
+    size: int
+    fingerprint: str
+
+    @abstractmethod
+    def read(self, size: int = -1) -> bytes:
+        """At most ``size`` bytes more, or all that are left; nothing at the end.
+
+        Raises:
+            FatalFault: the store fails.
+        """
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Store(ABC):
+    """Files under readable paths: relative, with ``/``.
+
+    ``name`` is how the ledger calls the store. One that is not ``writable`` refuses every change with a ``UsageFault``.
+    All methods may be called by several threads at once.
+    """
+
+    def __init__(self, name: str, *, writable: bool = True) -> None:
+        self.name = name
+        self.writable = writable
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make the place ready when an archive is made; harmless when it is.
+
+        Raises:
+            FatalFault: it cannot be used.
+        """
+
+    # --- in ---------------------------------------------------------------------------------------
+
+    @abstractmethod
     def stage(self, owner: str) -> Staged:
         """A new file on its way in; ``owner`` (a process of the ledger) answers for it until it has its name."""
-        folder = self.root / _STAGING / owner
-        folder.mkdir(parents=True, exist_ok=True)
-        return Staged(self, folder / f"{len(list(folder.iterdir())):06d}")
 
     def copy(self, source: Path, owner: str, progress: Callable[[int], None] = lambda size: None) -> Staged:
         """Stage a byte-for-byte copy of ``source``; ``progress`` is told the bytes of each step.
@@ -120,7 +189,7 @@ class Store:
         staged = self.stage(owner)
         try:
             with source.open("rb") as file:
-                while chunk := file.read(_CHUNK):
+                while chunk := file.read(CHUNK):
                     staged.write(chunk)
                     progress(len(chunk))
         except OSError as error:
@@ -134,59 +203,81 @@ class Store:
         staged.close()
         return staged
 
-    def local(self, path: str) -> Path:
-        """Where the file ``path`` lies in this machine's file system."""
-        parts = PurePosixPath(path).parts
-        if not parts or parts[0] in ("/", _STAGING) or ".." in parts:
-            raise FatalFault(f"'{path}' is no path in a store.", "This is a fault of the program.")
-        return self.root.joinpath(*parts)
+    @abstractmethod
+    def commit_all(self, files: Sequence[tuple[Staged, str]]) -> None:
+        """Give staged files of this store their names: all of them or none. They are made safe side by side, so many
+        at once take little longer than one.
 
-    def open(self, path: str) -> BinaryIO:
-        """The file's bytes, from the start; seek for a range."""
-        return self.local(path).open("rb")
+        Raises:
+            FatalFault: a name is taken, or the store fails.
+        """
 
-    def paths(self, below: str = "") -> Iterator[str]:
-        """All files that have a name, or those in the folder ``below``, in no order."""
-        for folder, subfolders, names in os.walk(self.local(below) if below else self.root):
-            if Path(folder) == self.root and _STAGING in subfolders:
-                subfolders.remove(_STAGING)
-            for name in names:
-                yield (Path(folder) / name).relative_to(self.root).as_posix()
+    @abstractmethod
+    def secure(self, path: str) -> None:
+        """Make sure that a file which others laid into the store is as safe as one committed.
 
+        Raises:
+            NotFound: there is no such file.
+        """
+
+    @abstractmethod
     def delete(self, path: str) -> None:
-        """Remove a file, and the folders that it leaves empty; harmless when it is gone."""
-        target = self.local(path)
-        target.unlink(missing_ok=True)
-        folder = target.parent
-        while folder != self.root and folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-            folder = folder.parent
+        """Remove a file; harmless when it is gone."""
 
+    @abstractmethod
     def leave(self, owner: str) -> None:
         """Remove what ``owner`` staged and did not commit."""
-        shutil.rmtree(self.root / _STAGING / owner, ignore_errors=True)
 
+    @abstractmethod
     def sweep(self, living: Iterable[str]) -> None:
         """Remove what was staged by owners that live no more."""
-        staging = self.root / _STAGING
-        alive = set(living)
-        for folder in list(staging.iterdir()) if staging.is_dir() else []:
-            if folder.name not in alive:
-                self.leave(folder.name)
+
+    # --- out --------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def open(self, path: str, first: int = 0, last: int | None = None) -> Opened:
+        """The bytes ``first`` to ``last`` of a file, both included and counted from 0; to its end if it is None.
+
+        Raises:
+            NotFound: there is no such file.
+            FatalFault: the store fails.
+        """
+
+    @abstractmethod
+    def local(self, path: str) -> AbstractContextManager[Path]:
+        """The file as one of this machine, for programs that read nothing else; it must not be changed.
+
+        Raises:
+            NotFound: there is no such file.
+            FatalFault: the store fails.
+        """
+
+    @abstractmethod
+    def size(self, path: str) -> int | None:
+        """The bytes of a file as it lies there; None if there is none."""
+
+    @abstractmethod
+    def paths(self, below: str = "") -> Iterator[str]:
+        """All files that have a name, or those in the folder ``below``, in the order of their paths' code points."""
+
+    @abstractmethod
+    def free(self) -> int | None:
+        """Bytes that can still be written; None where nobody knows."""
+
+    # --- for those who make stores ------------------------------------------------------------------
+
+    def _check_writable(self) -> None:
+        if not self.writable:
+            raise UsageFault(
+                f"The store '{self.name}' is read-only.", "Files come in through another one: see the setting stores."
+            )
 
 
-def _make_folder(folder: Path) -> None:
-    """Make a folder and its parents so that they survive a power cut."""
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    _flush_folder(folder.parent)
+def unwritable(error: OSError) -> FatalFault:
+    """The fault of a disk that does not take bytes."""
+    return FatalFault(f"The store cannot be written: {error.strerror}.", "Is there room on the disk?")
 
 
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def taken(path: str) -> FatalFault:
+    """The fault of a name that would have been given twice."""
+    return FatalFault(f"The store already has a file '{path}'.", "This is a fault of the program.")
