@@ -246,8 +246,8 @@ def _with_facts(described: Described, version: str, facts: Block) -> Release:
     if kind is not usual and Kind.RELEASE not in (kind, usual) and kind is not Kind.LIVE:
         facts.wrong("kind", f"'{schema.name}' cannot be of kind '{kind}'.", f"By its name it is of kind '{usual}'.")
     block = facts.whole("id_block")
-    if block is not None and not 1 <= block <= _MOST_BLOCKS:
-        facts.wrong("id_block", f"'id_block' must lie in 1..{_MOST_BLOCKS}, not {block}.")
+    if block is not None and not 1 <= block <= MOST_BLOCKS:
+        facts.wrong("id_block", f"'id_block' must lie in 1..{MOST_BLOCKS}, not {block}.")
     entries = _table_facts(schema, facts)
     tables = tuple(_table_with_facts(table, entries.get(table.name), kind, facts) for table in schema.tables)
     if block is None and any("release" in table.id_scopes.values() for table in tables):
@@ -261,7 +261,7 @@ def _with_facts(described: Described, version: str, facts: Block) -> Release:
     return Release(replace(schema, tables=tables), kind, version, block, described.groups, described.checks, versions)
 
 
-_MOST_BLOCKS = 127
+MOST_BLOCKS = 127
 
 
 def _table_facts(schema: Schema, facts: Block) -> dict[str, Block]:

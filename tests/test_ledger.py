@@ -16,6 +16,7 @@ from archive.ledger import Ledger, Site, descriptions, editions, events, files, 
 from archive.ledger import site as sites
 from archive.ledger.editions import Built
 from archive.ledger.files import Artifact, Delivery, Part
+from archive.ledger.replicas import MAIN, Place
 from archive.releases import from_documents, read_release, shipped
 from archive.tables import Edition
 from tests.postgres import postgres
@@ -269,7 +270,7 @@ def test_states_grow_and_old_ones_stay(ledger: Ledger) -> None:
         one = add_rows(transaction, registered.id)
         two = add_rows(transaction, registered.id, "two")
         assert files.newest_state(transaction, ("dr1", "t")) == two
-        assert [part.artifact.path for part in two.parts] == ["one", "two"]
+        assert [part.artifact.here.path for part in two.parts] == ["one", "two"]
         assert (two.number, two.rows) == (2, 10)
         assert two.parts[:1] == one.parts
         assert files.delivered(transaction, ("dr1", "t"), [artifact("two.csv").sha256, "x"]) == {

@@ -17,9 +17,10 @@ from sqlalchemy import Connection
 
 from archive.backbone.endpoint import Endpoint
 from archive.backbone.stores import Staged
-from archive.ledger import files
+from archive.ledger import files, replicas
 from archive.ledger.files import Artifact
 from archive.ledger.processes import forget_silent, living
+from archive.ledger.replicas import MAIN, Place
 
 T = TypeVar("T")
 
@@ -64,7 +65,8 @@ class Ingest:
     def name(self, staged: Staged, path: str, media_type: str) -> Artifact:
         """Decide under which path ``staged`` is to be registered."""
         staged.close()
-        artifact = Artifact(self._endpoint.uri(quote(path)), staged.sha256, staged.size, media_type, path)
+        place = Place(MAIN, path)
+        artifact = Artifact(self._endpoint.uri(quote(path)), staged.sha256, staged.size, media_type, place)
         self._named.append((staged, artifact))
         return artifact
 
@@ -103,7 +105,7 @@ def sweep(endpoint: Endpoint, folder: str) -> None:
     The folders below it are called as the ``Ingest`` that made them.
     """
     with endpoint.ledger.read() as transaction:
-        registered = files.registered_paths(transaction, folder)
+        registered = replicas.paths(transaction, MAIN, folder)
     orphans = [path for path in endpoint.store.paths(folder) if path not in registered]
     alive = {owner[:_SHORT] for owner in _alive(endpoint)} if orphans else set()
     for path in orphans:

@@ -71,9 +71,13 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A transaction that alone writes; commits when left, or leaves nothing if left by an exception."""
+    def write(self, by: str | None = None, reason: str | None = None) -> Iterator[Connection]:
+        """A transaction that alone writes; commits when left, or leaves nothing if left by an exception.
+
+        ``by`` and ``reason`` are kept with it for its events.
+        """
         with _told(), self._writing.connect() as connection, connection.begin():
+            connection.execution_options(archive_by=by, archive_reason=reason)
             if self._locks:
                 connection.execute(select(func.pg_advisory_xact_lock(_WRITERS)))
             yield connection

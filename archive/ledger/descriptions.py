@@ -8,7 +8,7 @@ from functools import lru_cache
 from sqlalchemy import Connection, Row, func, select
 
 from archive.faults import UsageFault
-from archive.ledger import events, schema
+from archive.ledger import events, idblocks, schema
 from archive.ledger.database import now
 from archive.releases import FACTS, Kind, Release, breaking_changes, from_documents
 
@@ -59,7 +59,7 @@ def register(transaction: Connection, release: Release) -> Registered:
     if before is not None and before.release.digest == release.digest:
         return before
     _check_facts(release)
-    _check_block(transaction, release)
+    idblocks.allocate(transaction, release)
     if before is not None and _has_rows(transaction, release.name):
         _check_fits(before.release, release)
     number = 1 if before is None else before.number + 1
@@ -87,21 +87,6 @@ def _check_facts(release: Release) -> None:
         raise UsageFault(
             f"Nothing is said of the IDs of {release.name}.",
             f"Write {release.name}{FACTS} beside its description, with 'schema', 'kind', 'id_block' and 'tables'.",
-        )
-
-
-def _check_block(transaction: Connection, release: Release) -> None:
-    if release.id_block is None:
-        return
-    table = schema.description
-    other = transaction.execute(
-        select(table.c.schema).where(table.c.id_block == release.id_block, table.c.schema != release.name).limit(1)
-    ).scalar_one_or_none()
-    if other is not None:
-        taken = transaction.execute(select(func.max(table.c.id_block))).scalar_one()
-        raise UsageFault(
-            f"{release.name} wants ID block {release.id_block}, which belongs to {other}.",
-            f"Give it a free one in its .archive.yaml; {taken + 1} is free.",
         )
 
 

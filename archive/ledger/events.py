@@ -1,13 +1,18 @@
 """What happened here, in order: each event has the next number of its origin and chains the one before.
 
 Numbers have no gaps and are in commit order because they are given in a transaction that holds the write lock.
+Each event's body says who did it (``actor``) and, where they said so, why (``reason``): both belong to the
+transaction, see ``Ledger.write``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+import pwd
+from collections.abc import Mapping, Sequence
+from functools import cache
 
 from sqlalchemy import Connection, select
 
@@ -16,12 +21,19 @@ from archive.ledger.database import now
 from archive.ledger.site import read_site
 
 _BEFORE_ALL = "0" * 64
+_ARCHIVE = "archive"  # the actor where a process has no user with a name
 
-Body = Mapping[str, str | int | float | list[str] | None]
+Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
+Body = Mapping[str, Json]
 
 
 def append(transaction: Connection, kind: str, body: Body) -> int:
     """Note that something of ``kind`` happened in this transaction; returns its number."""
+    return append_all(transaction, [(kind, body)])
+
+
+def append_all(transaction: Connection, happened: Sequence[tuple[str, Body]]) -> int:
+    """Note all that ``happened``, in order, each with its kind; returns the number of the last."""
     origin = read_site(transaction).authority
     last = transaction.execute(
         select(schema.event.c.seq, schema.event.c.digest)
@@ -30,19 +42,31 @@ def append(transaction: Connection, kind: str, body: Body) -> int:
         .limit(1)
         .with_for_update()
     ).one_or_none()
-    seq, before = (1, _BEFORE_ALL) if last is None else (last.seq + 1, last.digest)
-    time = now()
-    transaction.execute(
-        schema.event.insert().values(
-            origin=origin,
-            seq=seq,
-            time=time,
-            kind=kind,
-            body=dict(body),
-            digest=digest(before, origin, seq, time, kind, body),
-        )
-    )
+    seq, before = (0, _BEFORE_ALL) if last is None else (last.seq, last.digest)
+    time, who = now(), _who(transaction)
+    rows = []
+    for kind, said in happened:
+        seq += 1
+        body = {**said, **who}
+        before = digest(before, origin, seq, time, kind, body)
+        rows.append({"origin": origin, "seq": seq, "time": time, "kind": kind, "body": body, "digest": before})
+    if rows:
+        transaction.execute(schema.event.insert(), rows)
     return seq
+
+
+def _who(transaction: Connection) -> dict[str, Json]:
+    options = transaction.get_execution_options()
+    return {"actor": options.get("archive_by") or own_actor(), "reason": options.get("archive_reason")}
+
+
+@cache
+def own_actor() -> str:
+    """Who acts where nobody is named: the user whose process this is."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return _ARCHIVE
 
 
 def digest(before: str, origin: str, seq: int, time: str, kind: str, body: Body) -> str:

@@ -2,25 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from archive.faults import TransientFault, UsageFault
-from archive.ledger import events, schema
+from archive.ledger import events, replicas, schema
 from archive.ledger.database import now
+from archive.ledger.events import Json
+from archive.ledger.replicas import Place
+
+_AT_ONCE = 500  # values in one statement
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A registered file: its name for ever, its bytes' sha256 and number, and where they lie in the store."""
+    """A registered file: its name for ever, its bytes' sha256 and number.
+
+    ``place`` is where they can be read at this endpoint, None where they cannot; before ``public_from`` (as the
+    ledger writes times) it is shown only to those who may see it.
+    """
 
     uri: str
     sha256: str
     size: int
     media_type: str
-    path: str
+    place: Place | None = None
+    public_from: str | None = None
+
+    @property
+    def content(self) -> tuple[str, int]:
+        """What tells these bytes from all others."""
+        return self.sha256, self.size
+
+    @property
+    def here(self) -> Place:
+        """Where its bytes can be read.
+
+        Raises:
+            TransientFault: this endpoint has no good copy of it now.
+        """
+        if self.place is None:
+            raise TransientFault(f"{self.uri} cannot be read here now.", "This endpoint has no good copy of it.")
+        return self.place
+
+    @property
+    def path(self) -> str:
+        """The path of its bytes in their store."""
+        return self.here.path
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the ledger knows of a name: the file's number there, its bytes, and since when it is retracted."""
+
+    id: int
+    artifact: Artifact
+    retracted: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,46 +93,81 @@ class State:
     parts: tuple[Part, ...]
 
 
+def find(transaction: Connection, uris: Iterable[str]) -> dict[str, Known]:
+    """What is known of these names; those that were never registered are left out."""
+    table, wanted = schema.artifact, list(uris)
+    rows: list[Row[Any]] = []
+    for start in range(0, len(wanted), _AT_ONCE):
+        rows += transaction.execute(select(table).where(table.c.uri.in_(wanted[start : start + _AT_ONCE]))).all()
+    places = replicas.good(transaction, [row.id for row in rows])
+    return {row.uri: Known(row.id, _artifact(row, places.get(row.id)), row.retracted) for row in rows}
+
+
+def refusal(known: Known, artifact: Artifact) -> UsageFault | None:
+    """Why ``artifact`` cannot have the name that is known; None if it is the same file."""
+    if known.retracted is not None:
+        return UsageFault(
+            f"{artifact.uri} was retracted on {known.retracted[:10]}.", "A name is never used again: use another name."
+        )
+    if known.artifact.content != artifact.content:
+        return UsageFault(
+            f"{artifact.uri} is registered with other bytes (sha256 {known.artifact.sha256}).",
+            "A name never gets new bytes: use another name.",
+        )
+    return None
+
+
 def add_artifact(transaction: Connection, artifact: Artifact) -> int:
     """Register a file; the same one again changes nothing.
 
     Raises:
-        UsageFault: the name is taken by other bytes.
+        UsageFault: the name is taken by other bytes, or was retracted.
     """
-    table = schema.artifact
-    known = transaction.execute(select(table).where(table.c.uri == artifact.uri)).one_or_none()
-    if known is not None:
-        if (known.sha256, known.size) != (artifact.sha256, artifact.size):
-            raise UsageFault(
-                f"{artifact.uri} is registered with other bytes (sha256 {known.sha256}).",
-                "A name never gets new bytes: use another name.",
-            )
-        return int(known.id)
-    result = transaction.execute(
-        table.insert().values(
-            uri=artifact.uri,
-            sha256=artifact.sha256,
-            size=artifact.size,
-            media_type=artifact.media_type,
-            path=artifact.path,
-            registered=now(),
-        )
-    )
-    events.append(transaction, "artifact", {"uri": artifact.uri, "sha256": artifact.sha256, "size": artifact.size})
-    key = result.inserted_primary_key
-    assert key is not None
-    return int(key[0])
+    known = find(transaction, [artifact.uri]).get(artifact.uri)
+    if known is None:
+        (number,) = add_new(transaction, [(artifact, {})])
+        return number
+    fault = refusal(known, artifact)
+    if fault is not None:
+        raise fault
+    return known.id
+
+
+def add_new(transaction: Connection, arrived: Sequence[tuple[Artifact, Mapping[str, Json]]]) -> list[int]:
+    """Register files whose names are new; those with a place are present there.
+
+    The event of each holds, besides what it is, the facts given with it. Returns their numbers, in order.
+    """
+    table, time = schema.artifact, now()
+    rows = [
+        {
+            "uri": artifact.uri,
+            "sha256": artifact.sha256,
+            "size": artifact.size,
+            "media_type": artifact.media_type,
+            "registered": time,
+            "public_from": artifact.public_from,
+        }
+        for artifact, _ in arrived
+    ]
+    if not rows:
+        return []
+    inserted = transaction.execute(table.insert().returning(table.c.id, sort_by_parameter_order=True), rows)
+    numbers = [int(number) for number in inserted.scalars()]
+    placed = zip(numbers, (artifact.place for artifact, _ in arrived), strict=True)
+    replicas.add(transaction, {number: place for number, place in placed if place is not None})
+    told = ("uri", "sha256", "size", "media_type", "public_from")
+    happened = [
+        ("artifact", {**{key: row[key] for key in told}, **facts})
+        for row, (_, facts) in zip(rows, arrived, strict=True)
+    ]
+    events.append_all(transaction, happened)
+    return numbers
 
 
 def is_registered(transaction: Connection, uri: str) -> bool:
     """Whether a file of that name is registered."""
     return transaction.execute(select(schema.artifact.c.id).where(schema.artifact.c.uri == uri)).first() is not None
-
-
-def registered_paths(transaction: Connection, folder: str) -> set[str]:
-    """The paths of all registered files in a folder of the store."""
-    path = schema.artifact.c.path
-    return set(transaction.execute(select(path).where(path.startswith(f"{folder}/", autoescape=True))).scalars())
 
 
 def delivered(transaction: Connection, key: tuple[str, str], sha256s: Iterable[str]) -> set[str]:
@@ -126,11 +201,13 @@ def _parts(transaction: Connection, key: tuple[str, str], number: int) -> tuple[
         .join(artifact, artifact.c.id == part.c.artifact)
         .where(place.c.schema == key[0], place.c.table == key[1], place.c.state == number)
         .order_by(place.c.position)
-    )
-    return tuple(
-        Part(Artifact(row.uri, row.sha256, row.size, row.media_type, row.path), row.rows, row.first_cell, row.last_cell)
-        for row in rows
-    )
+    ).all()
+    places = replicas.good(transaction, [row.id for row in rows])
+    return tuple(Part(_artifact(row, places.get(row.id)), row.rows, row.first_cell, row.last_cell) for row in rows)
+
+
+def _artifact(row: Row[Any], place: Place | None) -> Artifact:
+    return Artifact(row.uri, row.sha256, row.size, row.media_type, place, row.public_from)
 
 
 def append_rows(

@@ -46,9 +46,12 @@ class Ledger:
         """A transaction to read in; all of it is of one moment."""
         return self._database.read()
 
-    def write(self) -> AbstractContextManager[Connection]:
-        """A transaction to write in; everything done in it happens when it is left, or nothing."""
-        return self._database.write()
+    def write(self, by: str | None = None, reason: str | None = None) -> AbstractContextManager[Connection]:
+        """A transaction to write in; everything done in it happens when it is left, or nothing.
+
+        Its events say that ``by`` did it, else the user whose process this is; and why, if a ``reason`` is given.
+        """
+        return self._database.write(by, reason)
 
     def site(self) -> site.Site:
         """Who runs this endpoint.
