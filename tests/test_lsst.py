@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from archive.backbone.catalogs import load
+from archive.backbone.publish import publish
 from archive.columns import Column, Datatype
+from archive.query import Question, answer
 from archive.releases import Kind, Release, read_release
+from tests import archives
 
 ROOT = Path(__file__).resolve().parent.parent
 FACTS = Path(__file__).parent / "data" / "lsst_columns.csv"
@@ -81,3 +88,50 @@ def test_the_second_release_differs_as_releases_do(releases: tuple[Release, ...]
     assert [dr1["Object", "shape_xx"].unit, dr2["Object", "shape_xx"].unit] == ["pixel**2", "arcsec**2"]
     retyped = {key for key in both if dr1[key].datatype is not dr2[key].datatype}
     assert retyped == {("ForcedSource", name) for name in ("psfFlux", "psfFluxErr", "psfDiffFlux", "psfDiffFluxErr")}
+
+
+def make(folder: Path, *options: str) -> dict[str, Path]:
+    """Small data for all three schemas, by the name of their table."""
+    program = ROOT / "scripts" / "make_lsst.py"
+    subprocess.run(
+        [sys.executable, program, folder, "--objects", "90", "--visits", "40", *options],
+        check=True,
+        capture_output=True,
+    )
+    return {path.name.removesuffix(".parquet"): path for path in sorted(folder.iterdir())}
+
+
+def test_the_same_seed_makes_the_same_survey(tmp_path: Path) -> None:
+    one, again = make(tmp_path / "one"), make(tmp_path / "again")
+    other = make(tmp_path / "other", "--seed", "2")
+    assert len(one) == 44
+    assert all(one[name].read_bytes() == again[name].read_bytes() for name in one)
+    assert pq.read_table(one["dr1.Object"]) != pq.read_table(other["dr1.Object"])
+
+
+@pytest.mark.requirement("DMS-DBB-REQ-0048")
+def test_two_releases_and_live_data_are_loaded_and_joined(tmp_path: Path) -> None:
+    endpoint = archives.make(tmp_path / "home", ROOT / "schema" / "lsst")
+    for name, path in make(tmp_path / "data").items():
+        schema, table = name.split(".")
+        load(endpoint, schema, table, [path])
+    for schema in ("prompt", "dr1", "dr2"):
+        publish(endpoint, schema)
+
+    def rows(query: str) -> list[tuple[object, ...]]:
+        result = answer(Question(query), endpoint.ledger, endpoint.engine)
+        return [tuple(row.values()) for batch in result.batches for row in batch.to_pylist()]
+
+    orbits = rows(
+        "SELECT o.designation, s.helioRange FROM prompt.SSSource s"
+        " JOIN prompt.SSObject b ON s.ssObjectId = b.ssObjectId"
+        " JOIN prompt.mpc_orbits o ON b.designation = o.designation WHERE s.helioRange BETWEEN o.a*(1-o.e)-0.01"
+        " AND o.a*(1+o.e)+0.01"
+    )
+    assert len(orbits) == 200
+    both = rows(
+        "SELECT a.refExtendedness, b.extendedness FROM dr1.Object a JOIN dr2.Object b"
+        " ON 1 = CONTAINS(POINT(a.coord_ra, a.coord_dec), CIRCLE(b.coord_ra, b.coord_dec, 0.0001))"
+    )
+    assert len(both) >= 90
+    assert all(one == other for one, other in both)
