@@ -25,8 +25,9 @@ from archive.engine import duckdb_build
 from archive.engine.contract import Bindings, Engine, Limits, Stream
 from archive.engine.duckdb_dialect import DIALECT
 from archive.engine.duckdb_root import Root
-from archive.engine.duckdb_running import Running, Watch, give_way
+from archive.engine.duckdb_running import Running, give_way
 from archive.engine.select import Place, statement
+from archive.engine.watch import Watch
 from archive.faults import UsageFault
 from archive.tables import Edition, Table
 
@@ -68,7 +69,7 @@ class DuckDB(Engine):
         self._lock = threading.Lock()
         self._first = self._root(_QUICK_SHARE)
         self._second: Root | None = None  # made when first needed
-        self._watch = Watch()
+        self._watch = Watch(self.name)
 
     def run(self, query: Bound, bindings: Bindings, limits: Limits) -> Stream:
         root = self._patient() if limits.gives_way else self._first
@@ -77,11 +78,11 @@ class DuckDB(Engine):
         if limits.stop is not None:
             limits.stop.then(running.close)
         try:
-            reader = running.start(prepared.text, prepared.parameters, _BATCH, prepared.views)
+            running.start(prepared.text, prepared.parameters, _BATCH, prepared.views)
         except BaseException:
             running.close()
             raise
-        return Stream(query.columns, _exact(running.batches(reader), query.columns), running.close)
+        return Stream(query.columns, _exact(running.batches(), query.columns), running.close)
 
     def sql(self, query: Bound, bindings: Bindings) -> str:
         return _prepare(query, bindings, None, self._first).text

@@ -27,15 +27,17 @@ from archive.engine.duckdb import DuckDB
 from archive.engine.postgres_build import SCHEMA, sendable
 from archive.engine.postgres_crossmatch import ProbingWriter
 from archive.engine.postgres_dialect import DIALECT
-from archive.engine.postgres_running import FAILURES, Running, Watch, meaning
+from archive.engine.postgres_running import FAILURES, Running, meaning
 from archive.engine.postgres_setup import libpq, prepare
 from archive.engine.select import Place
+from archive.engine.watch import Watch
 from archive.faults import TransientFault
 from archive.tables import Edition, Table
 
 _SESSION = {
     "standard_conforming_strings": "on",  # else a backslash in a literal would end it
     "TimeZone": "UTC",
+    "search_path": "pg_catalog",  # our statements name every schema
     "jit": "off",  # compiling takes longer than most queries
     "client_connection_check_interval": "5000",  # milliseconds: a server whose client died stops by itself
 }
@@ -60,7 +62,7 @@ class Postgres(Engine):
 
     Args:
         url: SQLAlchemy URL (``postgresql+psycopg2://user@host/database``); the database is in C or C.UTF-8.
-        role: the role as which queries run; it needs no rights but USAGE and TEMPORARY. Default: the user itself.
+        role: the role as which queries run, made if need be: it may read editions. Default: the user itself.
         pool: most connections that queries take.
         patience: seconds that a query waits for a connection.
     """
@@ -69,13 +71,13 @@ class Postgres(Engine):
 
     def __init__(self, url: str, *, role: str | None = None, pool: int = 8, patience: float = 10.0) -> None:
         address = sa.make_url(url).set(drivername="postgresql+psycopg2")
-        self.facts = prepare(address)
+        self.facts = prepare(address, role)
         self._writing = libpq(address, _WRITING)
         self._source = self._connect(libpq(address, {**_READING, **({} if role is None else {"role": role})}))
         self._pool = QueuePool(
             self._source.adbc_clone, pool_size=pool, max_overflow=0, timeout=patience, reset_on_return="rollback"
         )
-        self._watch = Watch()
+        self._watch = Watch(self.name)
         self._beside: DuckDB | None = None
         self._lock = threading.Lock()  # guards what is made when first needed
 
@@ -84,7 +86,7 @@ class Postgres(Engine):
             return self._in_process().run(query, bindings, limits)
         prepared = _prepare(query, bindings, limits.rows)
         running = self._started(prepared, limits)
-        return Stream(query.columns, _exact(running.batches(), query.columns), running.close)
+        return Stream(query.columns, _exact(running.rows(), query.columns), running.close)
 
     def sql(self, query: Bound, bindings: Bindings) -> str:
         if _beside(bindings):

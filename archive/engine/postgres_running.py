@@ -1,12 +1,10 @@
-"""A PostgreSQL statement under way: its connection, its time, its end, and what its errors mean to people."""
+"""A PostgreSQL statement under way: its connection, its end, and what its errors mean to people."""
 
 from __future__ import annotations
 
 import logging
 import re
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -15,79 +13,30 @@ from adbc_driver_manager import Error
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
+from archive.engine.ahead import ahead
+from archive.engine.watch import Watch, Watched
 from archive.faults import FatalFault, Fault, TransientFault, UsageFault
 
 _log = logging.getLogger(__name__)
 
-_TICK = 0.05  # seconds between two looks of the watch
-_LONGEST_STOP = 5.0  # seconds; a cancelled statement leaves within one
-_BATCH_BYTES = {"adbc.postgresql.batch_size_hint_bytes": str(2**20)}
+_BATCH = 2**20  # bytes of rows that the driver gathers before it hands them on
+_BATCH_BYTES = {"adbc.postgresql.batch_size_hint_bytes": str(_BATCH)}
 FAILURES = (Error, OSError, pa.ArrowException, RuntimeError)
 """What the driver raises."""
 
 
-class Watch:
-    """Cancels statements that were stopped or ran out of time, while we wait for the database.
-
-    A cancellation that comes an instant before the database starts to work is lost, so it is repeated at every
-    tick for as long as we wait.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: set[Running] = set()
-        self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def enter(self, running: Running) -> None:
-        with self._lock:
-            self._waiting.add(running)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._look, name="postgres-watch", daemon=True)
-                self._thread.start()
-
-    def leave(self, running: Running) -> None:
-        with self._lock:
-            self._waiting.discard(running)
-
-    def close(self) -> None:
-        """Stop what waits, and wait until it has left."""
-        until = time.monotonic() + _LONGEST_STOP
-        while (waiting := self._now_waiting()) and time.monotonic() < until:
-            for running in waiting:
-                running.close()
-            time.sleep(_TICK)
-        self._over.set()
-
-    def _now_waiting(self) -> list[Running]:
-        with self._lock:
-            return list(self._waiting)
-
-    def _look(self) -> None:
-        while not self._over.wait(_TICK):
-            for running in self._now_waiting():
-                running.cancel_if_due()
-
-
-class Running:
-    """One statement on a pooled connection. Only time spent waiting for the database counts against ``seconds``.
+class Running(Watched):
+    """One statement on a pooled connection.
 
     A connection on which anything went wrong, or whose statement was cancelled, is not used again: a cancellation
     that arrives late would hit the next statement.
     """
 
+    failures = FAILURES
+
     def __init__(self, pool: QueuePool, watch: Watch, seconds: float | None, gives_way: bool = False) -> None:
-        self._watch = watch
+        super().__init__(watch, seconds)
         self._gives_way = gives_way
-        self._seconds = seconds
-        self._spent = 0.0
-        self._entered: float | None = None  # when we began to wait for the database
-        self._reason: Fault | None = None
-        self._closed = threading.Event()
-        self._whole = False  # true once the last row was read
-        self._using = threading.Lock()  # held while the connection is used, so that close frees it only afterwards
-        self._reader: pa.RecordBatchReader | None = None
-        self._freed = False
         try:
             self._connection = pool.connect()
         except PoolTimeout as error:
@@ -100,21 +49,9 @@ class Running:
         """Send the statement; raises the user's faults where the database finds them now."""
         self._inside(lambda: self._send(text, uploads))
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """The rows as they come; frees the connection at the end, on an error and when the consumer stops."""
-        try:
-            while True:
-                try:
-                    batch = self._inside(self._next)
-                except StopIteration:
-                    self._whole = True
-                    return
-                if batch.num_rows:
-                    yield batch
-        finally:
-            self._closed.set()
-            with self._using:
-                self._free()
+    def rows(self) -> Iterator[pa.RecordBatch]:
+        """As ``batches``, fetched ahead where there are many."""
+        return ahead(self.batches(), _BATCH // 2, self.close, lambda: self.reason)
 
     def lines(self, text: str, uploads: Mapping[str, pa.Table]) -> list[str]:
         """The lines that a statement such as EXPLAIN prints."""
@@ -123,27 +60,6 @@ class Running:
             return [str(line) for batch in self.batches() for line in batch.column(0).to_pylist()]
         finally:
             self.close()
-
-    def close(self) -> None:
-        """Stop the statement, from any thread; harmless if it has ended."""
-        if self._reason is None:
-            self._reason = TransientFault("The query was stopped.")
-        self._closed.set()
-        if self._using.acquire(blocking=False):  # else the watch cancels and whoever waits frees on the way out
-            try:
-                self._free()
-            finally:
-                self._using.release()
-
-    def cancel_if_due(self) -> None:
-        entered = self._entered
-        if entered is None:
-            return
-        spent = self._spent + time.monotonic() - entered
-        if self._reason is None and self._seconds is not None and spent > self._seconds:
-            self._reason = _too_long(self._seconds)
-        if self._reason is not None:
-            self._cancel()
 
     def _send(self, text: str, uploads: Mapping[str, pa.Table], options: Mapping[str, str] = _BATCH_BYTES) -> None:
         if uploads:
@@ -162,41 +78,14 @@ class Running:
             self._cursor.execute(f'ANALYZE pg_temp."{name}"')
         self._cursor.execute("SET TRANSACTION READ ONLY")
 
-    def _next(self) -> pa.RecordBatch:
-        assert self._reader is not None
-        return self._reader.read_next_batch()
-
-    def _inside(self, visit: Callable[[], Any]) -> Any:
-        """Wait for the database once, watched and timed."""
-        with self._using:
-            if self._reason is not None:
-                raise self._reason
-            self._entered = time.monotonic()
-            self._watch.enter(self)
-            try:
-                return visit()
-            except StopIteration:
-                raise
-            except FAILURES as error:
-                raise self._reason or meaning(error) from error
-            finally:
-                self._watch.leave(self)
-                self._spent += time.monotonic() - self._entered
-                self._entered = None
-                if self._closed.is_set():
-                    self._free()
-
-    def _cancel(self) -> None:
+    def _interrupt(self) -> None:
         with suppress(*FAILURES):  # the connection is gone
             self._cursor.adbc_cancel()
 
     def _free(self) -> None:
         """Give the connection back, or away. In this order: a stream that is not cancelled would be read to its end."""
-        if self._freed:
-            return
-        self._freed = True
         if not self._whole:
-            self._cancel()
+            self._interrupt()
         if self._reader is not None:
             with suppress(*FAILURES):
                 self._reader.close()
@@ -206,12 +95,8 @@ class Running:
             self._connection.invalidate()
         self._connection.close()
 
-
-def _too_long(seconds: float) -> Fault:
-    return UsageFault(
-        f"The query took longer than its limit of {seconds:g} s and was stopped.",
-        "Make it smaller (a cone, TOP, fewer joins), or run it as an asynchronous job with a longer duration.",
-    )
+    def _meaning(self, error: BaseException) -> Fault:
+        return meaning(error)
 
 
 _STATES = (
