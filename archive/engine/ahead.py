@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 
 import pyarrow as pa
 
@@ -15,7 +15,7 @@ _MOST = 8 << 20  # bytes of batches that wait for the consumer; one more may be 
 
 def ahead(
     rows: Generator[pa.RecordBatch], least: int, close: Callable[[], None], reason: Callable[[], Fault | None]
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch]:
     """``rows``, fetched ahead if the first batch has ``least`` bytes: with fewer, more will hardly come.
 
     ``close`` stops the query that makes the rows; it is called when the consumer stops. ``reason`` tells why the query
@@ -31,7 +31,7 @@ def ahead(
         close()
 
 
-def _fetched(rows: Generator[pa.RecordBatch], reason: Callable[[], Fault | None]) -> Iterator[pa.RecordBatch]:
+def _fetched(rows: Generator[pa.RecordBatch], reason: Callable[[], Fault | None]) -> Generator[pa.RecordBatch]:
     waiting = _Waiting()
     threading.Thread(target=_fetch, args=(rows, waiting), name="rows-ahead", daemon=True).start()
     try:
