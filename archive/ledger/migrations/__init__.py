@@ -20,6 +20,7 @@ from archive.ledger.connections import WRITES, connected
 from archive.ledger.layouts import UNNUMBERED, Layout, revision
 
 _FOLDER = Path(__file__).parent
+_FIRST = 1  # the version whose tables an unnumbered store has
 _LOCK = 0x41524D47  # PostgreSQL's name for the lock under which stores are migrated
 
 
@@ -31,9 +32,10 @@ class Step:
     title: str
 
 
-def steps(layout: Layout, found: int) -> tuple[Step, ...]:
-    """What lies between a store of version ``found`` and this program, in order."""
-    between = ScriptDirectory.from_config(_config(layout)).iterate_revisions("head", revision(found) if found else None)
+def steps(layout: Layout, found: int | None) -> tuple[Step, ...]:
+    """What lies between a store of version ``found``, or none, and this program, in order."""
+    known = ScriptDirectory.from_config(_config(layout))
+    between = known.iterate_revisions("head", None if found is None else revision(max(found, _FIRST)))
     return tuple(Step(int(each.revision), each.doc) for each in reversed(list(between)))
 
 
@@ -43,11 +45,10 @@ def migrate(
     *,
     to: int | None = None,
     progress: Callable[[Step], None] = lambda step: None,
-    permitted: Callable[[Connection], None] = lambda connection: None,
 ) -> None:
     """Bring the store at ``url`` to version ``to`` (default: this program's); a new one is made step by step.
 
-    ``permitted`` may refuse by raising, within the transaction; ``progress`` is told each step that is done.
+    ``progress`` is told each step that is done.
 
     Raises:
         FatalFault: the store is newer than this program, or its rows do not fit the new layout.
@@ -59,13 +60,12 @@ def migrate(
         found = layout.found(connection)
         if found is not None and found > layout.version:
             layout.check(found, url)
-        permitted(connection)
         _walk(connection, layout, found, revision(layout.version if to is None else to), progress)
         _check_references(connection)
 
 
 def _walk(connection: Connection, layout: Layout, found: int | None, to: str, progress: Callable[[Step], None]) -> None:
-    titles = {step.version: step for step in steps(layout, UNNUMBERED)}
+    titles = {step.version: step for step in steps(layout, None)}
     config = _config(layout)
     config.attributes |= {
         "connection": connection,
@@ -73,7 +73,7 @@ def _walk(connection: Connection, layout: Layout, found: int | None, to: str, pr
         "progress": lambda version: progress(titles[version]),
     }
     if found == UNNUMBERED:
-        command.stamp(config, revision(1))
+        command.stamp(config, revision(_FIRST))
         Table("layout", MetaData()).drop(connection, checkfirst=True)  # where the first ledgers kept their version
     command.upgrade(config, to)
 
