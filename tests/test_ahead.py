@@ -123,3 +123,13 @@ def test_rows_that_are_forgotten_end_the_query() -> None:
     next(rows)
     del rows
     assert source.ended.wait(5)
+
+
+def test_a_stopped_query_ends_though_its_rows_are_not_taken() -> None:
+    source = Source(100)
+    rows = source.ahead()
+    next(rows)
+    next(rows)
+    settled(lambda: source.made)
+    source.reason = STOPPED
+    assert source.ended.wait(5)

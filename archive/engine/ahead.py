@@ -11,6 +11,7 @@ import pyarrow as pa
 from archive.faults import Fault
 
 _MOST = 8 << 20  # bytes of batches that wait for the consumer; one more may be on its way
+_LOOK = 1.0  # seconds between two looks at whether a query was stopped whose consumer takes nothing
 
 
 def ahead(
@@ -33,7 +34,7 @@ def ahead(
 
 def _fetched(rows: Generator[pa.RecordBatch], reason: Callable[[], Fault | None]) -> Generator[pa.RecordBatch]:
     waiting = _Waiting()
-    threading.Thread(target=_fetch, args=(rows, waiting), name="rows-ahead", daemon=True).start()
+    threading.Thread(target=_fetch, args=(rows, waiting, reason), name="rows-ahead", daemon=True).start()
     try:
         while (batch := waiting.take(reason)) is not None:
             yield batch
@@ -41,9 +42,9 @@ def _fetched(rows: Generator[pa.RecordBatch], reason: Callable[[], Fault | None]
         waiting.leave()
 
 
-def _fetch(rows: Generator[pa.RecordBatch], waiting: _Waiting) -> None:
+def _fetch(rows: Generator[pa.RecordBatch], waiting: _Waiting, reason: Callable[[], Fault | None]) -> None:
     try:
-        while waiting.has_room() and (batch := next(rows, None)) is not None:
+        while waiting.has_room(reason) and (batch := next(rows, None)) is not None:
             waiting.put(batch)
     except BaseException as fault:  # it is for the consumer
         waiting.end(fault)
@@ -63,10 +64,13 @@ class _Waiting:
         self._ended = False
         self._fault: BaseException | None = None
 
-    def has_room(self) -> bool:
+    def has_room(self, reason: Callable[[], Fault | None]) -> bool:
         """Wait until there is room for one more batch; false if nobody wants it."""
         with self._changed:
-            self._changed.wait_for(lambda: self._bytes < _MOST or self._left)
+            while not self._left and self._bytes >= _MOST:
+                if reason() is not None:
+                    return False
+                self._changed.wait(_LOOK)
             return not self._left
 
     def put(self, batch: pa.RecordBatch) -> None:
