@@ -67,6 +67,13 @@ def describe(felis: FelisSchema, problems: Problems, *, thorough: bool) -> Descr
     return Described(schema, groups, checks)
 
 
+def describe_column(felis: FelisColumn, problems: Problems, *, thorough: bool) -> Column:
+    """Translate one column that stands by itself; what is wrong goes to ``problems``."""
+    table = FelisTable(felis.place, "", "", (felis,))
+    (column,) = _Tables(FelisSchema(felis.place, "", "", (table,)), table, {}, problems, thorough).table().columns
+    return column
+
+
 _Identified = FelisTable | FelisColumn | FelisConstraint | FelisIndex | FelisGroup
 _Named = TypeVar("_Named", FelisTable, FelisColumn)
 

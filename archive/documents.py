@@ -104,6 +104,11 @@ class Block:
     def __contains__(self, key: str) -> bool:
         return key in self._values
 
+    @property
+    def problems(self) -> Problems:
+        """Where this block reports to."""
+        return self._problems
+
     def is_mapping(self, key: str) -> bool:
         return isinstance(self._values.get(key), yaml.MappingNode)
 

@@ -205,7 +205,7 @@ class _Reader:
     def _table(self, block: Block, name: str) -> FelisTable:
         for key in ("mysql:engine", "mysql:charset"):
             block.text(key)
-        columns = [column for item in block.blocks("columns") if (column := _column(item, name)) is not None]
+        columns = [column for item in block.blocks("columns") if (column := read_column(item, name)) is not None]
         columns += self._referred(block, name)
         grouped = [_group(item, name) for item in block.blocks("columnGroups")]
         columns += [column for _, inline in grouped for column in inline]
@@ -270,7 +270,8 @@ def _version(block: Block) -> str | None:
     return current
 
 
-def _column(block: Block, table: str) -> FelisColumn | None:
+def read_column(block: Block, table: str) -> FelisColumn | None:
+    """One column of ``table``; None if it has no name or no type. Closes the block."""
     name = block.text("name", required=True)
     if name is not None:
         block.about(column=name)
@@ -397,7 +398,7 @@ def _group(block: Block, table: str) -> tuple[FelisGroup | None, list[FelisColum
     for item in block.items("columns", required=True, texts=True):
         if isinstance(item, str):
             members.append(item)
-        elif (column := _column(item, table)) is not None:
+        elif (column := read_column(item, table)) is not None:
             members.append(column.id)
             inline.append(column)
     block.text("votable:utype")

@@ -33,7 +33,8 @@ from archive.documents import Block, Problem, Problems, near, read
 from archive.faults import NotFound, UsageFault
 from archive.felis import Fetch, read_schema
 from archive.tables import Position, Schema, Table
-from archive.versions import Version, read_versions
+from archive.changes import read_versions
+from archive.versions import Version
 
 ID_SHIFT = 56
 """Bits of an ID below its release's block: 2**56 IDs for each of 127 blocks, all positive 64-bit numbers."""
@@ -198,7 +199,7 @@ def _examine(
     if felis is None:
         return None, tuple(problems)
     described = describe(felis, problems, thorough=thorough)
-    release = _with_facts(described, felis.version or "1", facts) if facts else _without_facts(described, felis.version)
+    release = _with_facts(described, felis.version or "1", facts, thorough) if facts else _without_facts(described, felis.version)
     return replace(release, documents=texts), tuple(problems)
 
 
@@ -234,7 +235,7 @@ def _position_by_ucd(table: Table) -> Position | None:
     return Position(pair[0][0], pair[1][0]) if all(len(names) == 1 for names in pair) else None
 
 
-def _with_facts(described: Described, version: str, facts: Block) -> Release:
+def _with_facts(described: Described, version: str, facts: Block, thorough: bool) -> Release:
     schema = described.schema
     name = facts.text("schema", required=True)
     if name not in (None, schema.name):
@@ -256,7 +257,7 @@ def _with_facts(described: Described, version: str, facts: Block) -> Release:
         entry.close()
     if re.search(r"_v\d+\Z", schema.name):
         facts.wrong("schema", f"'{schema.name}' is named like a pinned version.", "Choose another name.")
-    versions = read_versions(replace(schema, tables=tables), facts)
+    versions = read_versions(replace(schema, tables=tables), facts, thorough=thorough)
     facts.close()
     return Release(replace(schema, tables=tables), kind, version, block, described.groups, described.checks, versions)
 

@@ -42,13 +42,27 @@ class Index:
 
 
 @dataclass(frozen=True, slots=True)
+class Lookup:
+    """A column whose values lie in another table: ``column`` of its one row, if any, that fits by ``by``.
+
+    ``by`` pairs columns here with columns there that are a key of ``table``; ``table`` is shown as it was when the
+    column was moved away from it.
+    """
+
+    table: Table
+    column: str
+    by: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A table as described. Column names are unique case-sensitively; order is the description's.
 
     ``columns`` are those of the version shown; a release's rows stay as they were first stored. Names that are
     still understood without being shown (renamed away or hidden) are ``former``, with the descriptions they had.
-    ``derived`` gives each shown or former name that is not a stored column as an ADQL expression over others;
-    ``rows_of`` is the table whose edition holds the rows, where that is not this one (a pinned version).
+    ``derived`` gives each shown or former name that is not a stored column as an ADQL expression over others, and
+    ``lookups`` those that were moved here from another table. ``successors`` tells for former names what shows their
+    values now. ``rows_of`` is the table whose edition holds the rows, where that is not this one (a pinned version).
     ``position``, ``primary_key`` and indexes name stored columns. ``regions`` is for tables of one row: what a column
     holds is a part of the sky that is known beforehand, as half-open ranges of nested HEALPix cells at order 29.
     """
@@ -69,6 +83,8 @@ class Table:
     rows: int | None = None
     former: tuple[Column, ...] = ()
     derived: Mapping[str, str] = field(default_factory=dict)
+    lookups: Mapping[str, Lookup] = field(default_factory=dict)
+    successors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     rows_of: tuple[str, str] | None = None
     regions: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     by_name: Mapping[str, Column] = field(init=False, repr=False, compare=False)

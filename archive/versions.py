@@ -1,14 +1,8 @@
-"""Schema versions of a release, defined forward (design section 6).
+"""Schema versions of a release, defined forward (design section 6): what each changes, and how rows are shown at each.
 
-A release's rows stay as they were first stored: that is version 1, the Felis document. Each later version says in
-the facts beside it how it differs from the one before::
-
-    versions:
-      - version: 2
-        tables:
-          star:
-            rename: {vt_mag: mag_vt}   # the old name is still understood
-            hide: [field_id]           # no longer in * and TAP_SCHEMA, still queryable
+A release's rows stay as they were first stored: that is version 1, the Felis document. Each later version says how it
+differs from the one before (``changes`` reads it). Nothing is computed here: a column that is not stored has an ADQL
+expression over others, or the table it was moved away from; ``adql.adapt`` puts these in the place of names.
 
 A name never means two things: what was once a column's name in a table is never given to another one.
 """
@@ -19,8 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from archive.columns import Column
-from archive.documents import Block, near
-from archive.tables import ForeignKey, Schema, Table
+from archive.tables import ForeignKey, Lookup, Schema, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +33,36 @@ class Hide:
     column: str
 
 
-Change = Rename | Hide
+@dataclass(frozen=True, slots=True)
+class Express:
+    """From this version on ``column`` is shown: ``expression`` (ADQL) over the columns before it.
+
+    What it ``replaces`` is shown no more: one column in another unit, several merged into one; two columns that replace
+    the same one split it; a column that replaces none is new.
+    """
+
+    table: str
+    column: Column
+    expression: str
+    replaces: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """From this version on what ``table`` showed as ``column`` is shown by the table ``to`` as ``name``.
+
+    ``by`` pairs columns of ``to`` with those of ``table`` that are its key: each row of ``to`` shows the value of the
+    one row that fits, or null (a LEFT join).
+    """
+
+    table: str
+    column: str
+    to: str
+    name: str
+    by: tuple[tuple[str, str], ...]
+
+
+Change = Rename | Hide | Express | Move
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,75 +73,9 @@ class Version:
     changes: tuple[Change, ...]
 
 
-# --- reading --------------------------------------------------------------------------------------
-
-
-def read_versions(schema: Schema, facts: Block) -> tuple[Version, ...]:
-    """The versions that ``facts`` tell of; everything wrong is reported through the block."""
-    found: list[Version] = []
-    ledgers = {table.name: _Names(table) for table in schema.tables}
-    for number, block in enumerate(facts.blocks("versions"), start=2):
-        said = block.whole("version")
-        if said != number:
-            block.wrong("version", f"versions count up by one: here 'version' must be {number}, not {said}.")
-        found.append(Version(number, tuple(_changes(block.block("tables"), ledgers))))
-        block.close()
-    return tuple(found)
-
-
-def _changes(tables: Block | None, ledgers: Mapping[str, _Names]) -> Iterator[Change]:
-    for name in tables or ():
-        entry = tables.block(name) if tables else None
-        if name not in ledgers:
-            if tables:
-                tables.wrong(name, f"there is no table '{name}'.", near(name, ledgers))
-            continue
-        if entry is not None:
-            entry.about(table=name)
-            yield from _renames(name, entry, ledgers[name])
-            yield from _hides(name, entry, ledgers[name])
-            entry.close()
-
-
-def _renames(table: str, entry: Block, names: _Names) -> Iterator[Change]:
-    renames = entry.block("rename")
-    for old in renames or ():
-        new = renames.text(old, required=True) if renames else None
-        if old not in names.shown:
-            entry.wrong("rename", f"'{old}' is no column shown by the version before.", near(old, names.shown))
-        elif new is not None and new.lower() in names.used:
-            entry.wrong(
-                "rename", f"'{new}' already is or was the name of a column here.", "A name never means two things."
-            )
-        elif new is not None:
-            names.rename(old, new)
-            yield Rename(table, old, new)
-
-
-def _hides(table: str, entry: Block, names: _Names) -> Iterator[Change]:
-    for column in entry.texts("hide"):
-        if column not in names.shown:
-            entry.wrong("hide", f"'{column}' is no column shown by the version before.", near(column, names.shown))
-        elif len(names.shown) == 1:
-            entry.wrong("hide", f"'{column}' is the last column shown.", "A table shows one column at least.")
-        else:
-            names.shown.remove(column)
-            yield Hide(table, column)
-
-
-class _Names:
-    """The names a table shows while versions are read, and all it ever used (lower case)."""
-
-    def __init__(self, table: Table) -> None:
-        self.shown = [column.name for column in table.columns]
-        self.used = {name.lower() for name in self.shown}
-
-    def rename(self, old: str, new: str) -> None:
-        self.shown[self.shown.index(old)] = new
-        self.used.add(new.lower())
-
-
-# --- showing --------------------------------------------------------------------------------------
+def tables_of(change: Change) -> tuple[str, ...]:
+    """The tables that a change speaks of."""
+    return (change.table, change.to) if isinstance(change, Move) else (change.table,)
 
 
 def pinned_name(schema: str, number: int) -> str:
@@ -135,8 +91,8 @@ def unfold(schema: Schema, versions: Sequence[Version]) -> tuple[Schema, ...]:
     """
     if not versions:
         return (schema,)
-    newest = _at(schema, versions)
-    pinned = [_pinned(schema, _at(schema, versions[:count]), count + 1) for count in range(len(versions) + 1)]
+    newest = at_version(schema, versions)
+    pinned = [_pinned(schema, at_version(schema, versions[:count]), count + 1) for count in range(len(versions) + 1)]
     return (newest, *pinned)
 
 
@@ -157,48 +113,102 @@ def _moved(keys: Sequence[ForeignKey], old: str, new: str) -> Iterator[ForeignKe
         yield replace(key, target=f"{new}{dot}{table}") if there == old else key
 
 
-def _at(schema: Schema, versions: Sequence[Version]) -> Schema:
-    """``schema`` after the changes of ``versions``."""
+def at_version(schema: Schema, versions: Sequence[Version]) -> Schema:
+    """``schema`` (version 1) after the changes of ``versions``."""
     if not versions:
         return schema
+    shapes = {table.name: _Shape(table) for table in schema.tables}
+    for version in versions:
+        before = {name: shape.table() for name, shape in shapes.items()}
+        for change in version.changes:
+            _apply(change, shapes, before)
     changes = [change for version in versions for change in version.changes]
-    tables = {table.name: _changed(table, [c for c in changes if c.table == table.name]) for table in schema.tables}
-    names = {f"{schema.name}.{name}": _now(changes, name) for name in tables}
-    shown = tuple(_with_keys(table, names) for table in tables.values())
-    return replace(schema, tables=shown, version=versions[-1].number)
+    names = {table.qualified: _now(changes, table.name) for table in schema.tables}
+    tables = tuple(_with_keys(shape.table(), names) for shape in shapes.values())
+    return replace(schema, tables=tables, version=versions[-1].number)
 
 
-def _changed(table: Table, changes: Sequence[Change]) -> Table:
-    columns = list(table.columns)
-    former: list[Column] = []
-    derived: dict[str, str] = {}
-    for change in changes:
-        match change:
-            case Rename(_, old, new):
-                place = next(i for i, column in enumerate(columns) if column.name == old)
-                former.append(columns[place])
-                columns[place] = columns[place].named(new)
-                derived[new] = _delimited(old)
-            case Hide(_, name):
-                place = next(i for i, column in enumerate(columns) if column.name == name)
-                former.append(columns.pop(place))
-    return replace(table, columns=tuple(columns), former=tuple(former), derived=derived)
+def _apply(change: Change, shapes: Mapping[str, _Shape], before: Mapping[str, Table]) -> None:
+    shape = shapes[change.table]
+    match change:
+        case Rename(_, old, new):
+            shape.show(shape.known(old).named(new), '"' + old.replace('"', '""') + '"', after=old)
+            shape.hide(old, new)
+        case Hide(_, name):
+            shape.hide(name)
+        case Express(_, column, expression, replaces):
+            shape.show(column, expression, after=replaces[-1] if replaces else None)
+            for old in replaces:
+                shape.hide(old, column.name)
+        case Move(table, name, to, new, by):
+            column = replace(shape.known(name).named(new), nullable=True, indexed=False)
+            shapes[to].look_up(column, Lookup(before[table], name, by))
+            shape.hide(name, f"{to}.{new}")
 
 
-def _delimited(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+class _Shape:
+    """One table while versions change it."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._columns = list(table.columns)
+        self._former: dict[str, Column] = {}
+        self._derived: dict[str, str] = {}
+        self._lookups: dict[str, Lookup] = {}
+        self._successors: dict[str, tuple[str, ...]] = {}
+
+    def table(self) -> Table:
+        return replace(
+            self._table,
+            columns=tuple(self._columns),
+            former=tuple(self._former.values()),
+            derived=dict(self._derived),
+            lookups=dict(self._lookups),
+            successors=dict(self._successors),
+        )
+
+    def known(self, name: str) -> Column:
+        """A column shown now, or one that a change of the same version hid."""
+        return next((column for column in self._columns if column.name == name), None) or self._former[name]
+
+    def show(self, column: Column, expression: str, *, after: str | None) -> None:
+        """A column more, behind ``after`` if that is shown, else at the end."""
+        names = [shown.name for shown in self._columns]
+        place = names.index(after) + 1 if after in names else len(names)
+        self._columns.insert(place, column)
+        self._derived[column.name] = expression
+
+    def look_up(self, column: Column, lookup: Lookup) -> None:
+        self._columns.append(column)
+        self._lookups[column.name] = lookup
+
+    def hide(self, name: str, successor: str | None = None) -> None:
+        """``name`` is shown no more; hiding it again only tells one more successor."""
+        column = self.known(name)
+        self._columns = [shown for shown in self._columns if shown.name != name]
+        self._former[name] = column
+        self._successors[name] = (*self._successors.get(name, ()), *((successor,) if successor else ()))
 
 
 def _now(changes: Sequence[Change], table: str) -> dict[str, str | None]:
-    """Names of version 1 that changed, as they are now; None for what is hidden."""
+    """Names of version 1 that changed, as they are now; None for what is shown here no more."""
     now: dict[str, str | None] = {}
     for change in changes:
-        if change.table != table:
-            continue
-        old = change.old if isinstance(change, Rename) else change.column
-        stored = next((name for name, shown in now.items() if shown == old), old)
-        now[stored] = change.new if isinstance(change, Rename) else None
+        for old, new in _renamings(change) if change.table == table else ():
+            stored = next((name for name, shown in now.items() if shown == old), old)
+            now[stored] = new
     return now
+
+
+def _renamings(change: Change) -> Iterator[tuple[str, str | None]]:
+    match change:
+        case Rename(_, old, new):
+            yield old, new
+        case Hide(_, column) | Move(_, column):
+            yield column, None
+        case Express(_, _, _, replaces):
+            for old in replaces:
+                yield old, None
 
 
 def _with_keys(table: Table, names: Mapping[str, Mapping[str, str | None]]) -> Table:

@@ -21,7 +21,9 @@ FLOORS: dict[str, float] = {
     "felis": 0.2,
     "descriptions": 0.25,
     "versions": 0.25,
+    "changes": 0.28,
     "releases": 0.3,
+    "products": 0.35,
     "config": 0.4,
     "logs": 0,
     # 1 languages
