@@ -27,13 +27,13 @@ from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
 
+from archive.changes import read_versions
 from archive.columns import Column, Datatype
 from archive.descriptions import Check, Described, Group, describe
 from archive.documents import Block, Problem, Problems, near, read
 from archive.faults import NotFound, UsageFault
 from archive.felis import Fetch, read_schema
 from archive.tables import Position, Schema, Table
-from archive.changes import read_versions
 from archive.versions import Version
 
 ID_SHIFT = 56
@@ -199,7 +199,11 @@ def _examine(
     if felis is None:
         return None, tuple(problems)
     described = describe(felis, problems, thorough=thorough)
-    release = _with_facts(described, felis.version or "1", facts, thorough) if facts else _without_facts(described, felis.version)
+    release = (
+        _with_facts(described, felis.version or "1", facts, thorough)
+        if facts
+        else _without_facts(described, felis.version)
+    )
     return replace(release, documents=texts), tuple(problems)
 
 
