@@ -114,3 +114,25 @@ def unit_difference(delivered: str, described: str) -> Trouble | None:
     if abs(factor - 1.0) < 1e-12:
         return None
     return Trouble(message, f"Multiply the values by {factor:g} and deliver them again.")
+
+
+_CELSIUS = ("c", "celsius", "degc", "deg_c", "deg c", "cel")
+
+
+def converted(value: float, given: str | None, wanted: str | None) -> float | None:
+    """``value``, in the unit ``given``, in the unit ``wanted``; None where one cannot be made from the other.
+
+    A unit that is not known is no unit: the value is taken as it is. Temperatures count from their own zero.
+    """
+    if given is None or given == wanted:
+        return value
+    try:
+        if given.lower() in _CELSIUS:
+            return value + 273.15 if wanted == "K" else None
+        unit = _unit(given, None)
+    except (ValueError, TypeError):
+        return value
+    try:
+        return float(unit.to(_unit(wanted or "", None), value))
+    except (ValueError, TypeError):
+        return None
