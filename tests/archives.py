@@ -77,7 +77,9 @@ def parquet(path: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Schema = S
 
 
 def snapshot(endpoint: Endpoint) -> dict[str, Any]:
-    """All that an archive holds: every row of the ledger but those of processes, and every file of its home."""
+    """All that an archive holds: every row of the ledger but those of processes and of what they bring in at the
+    moment, and every file of its home.
+    """
     home = endpoint.config.home
     files = {
         path.relative_to(home).as_posix(): path.read_bytes()
@@ -88,6 +90,6 @@ def snapshot(endpoint: Endpoint) -> dict[str, Any]:
         rows = {
             table.name: sorted(str(row) for row in transaction.execute(select(table)))
             for table in schema.metadata.sorted_tables
-            if table.name != "process"
+            if table.name not in ("process", "arrival")
         }
     return {"files": files, "ledger": rows}

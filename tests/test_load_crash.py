@@ -22,9 +22,9 @@ STEPS = {
     "before the file is copied": ("archive.backbone.stores.Store.copy", 1, False),
     "while parts are written": ("archive.backbone.catalogs._part_schema", 1, True),
     "when parts are written": ("archive.backbone.catalogs.write_parts", 1, True),
-    "before the first name is given": ("archive.backbone.stores.Staged.commit", 1, False),
-    "after the first name is given": ("archive.backbone.stores.Staged.commit", 1, True),
-    "after the last name is given": ("archive.backbone.stores.Staged.commit", 2, True),
+    "before the first name is given": ("archive.backbone.disk.Disk.rename", 1, False),
+    "after the first name is given": ("archive.backbone.disk.Disk.rename", 1, True),
+    "after the last name is given": ("archive.backbone.disk.Disk.rename", 2, True),
     "in the transaction": ("archive.ledger.files.append_rows", 1, True),
 }
 
@@ -65,7 +65,7 @@ DYING = textwrap.dedent(
 
 @pytest.fixture
 def endpoint(tmp_path: Path, data: Path) -> Endpoint:
-    endpoint = make(tmp_path / "home", data, heartbeat=0.01)
+    endpoint = make(tmp_path / "home", data)
     catalogs.load(endpoint, "sp_test", "source", [parquet(tmp_path / "first.parquet", [source(1)])])
     return endpoint
 

@@ -9,7 +9,7 @@ import pytest
 
 from archive.backbone import catalogs
 from archive.backbone.endpoint import Endpoint
-from archive.backbone.ingest import Ingest, register
+from archive.backbone.registrar import Arrival, register
 from archive.backbone.posix import PosixStore
 from archive.backbone.stores import Store
 from archive.faults import FatalFault, UsageFault
@@ -100,7 +100,7 @@ def test_registering(endpoint: Endpoint, tmp_path: Path) -> None:
 
 def test_what_is_on_its_way_elsewhere_is_not_swept(endpoint: Endpoint, tmp_path: Path) -> None:
     """A load leaves alone the files of another one that has named them and is about to register them."""
-    with Ingest(reopened(endpoint.config)) as other:
+    with Arrival(reopened(endpoint.config)) as other:
         staged = other.stage()
         staged.write(b"x")
         staged.commit(f"parts/sp_test/pair/{other.id}/00001.parquet")

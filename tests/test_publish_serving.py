@@ -20,7 +20,7 @@ from sqlalchemy import Connection, select
 
 from archive.backbone import catalogs
 from archive.backbone.endpoint import Endpoint
-from archive.backbone.ingest import Ingest
+from archive.backbone.registrar import Arrival
 from archive.backbone.publish import publish, remove_retired
 from archive.ledger import files, schema
 from archive.ledger.files import Part, State
@@ -44,7 +44,7 @@ def write_generation(endpoint: Endpoint, generation: int) -> None:
     """Make both tables' next states: the same ids, all rows of this generation and no others."""
     registered = catalogs.described(endpoint, "sp_twin")
     ids, same = pa.array(range(ROWS), pa.int32()), pa.array([generation] * ROWS, pa.int32())
-    with Ingest(endpoint) as ingest:
+    with Arrival(endpoint) as ingest:
         parts = {}
         for table in TABLES:
             rows = pa.record_batch({"id": ids, "generation": same})

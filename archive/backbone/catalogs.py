@@ -21,8 +21,9 @@ from archive.backbone import keys
 from archive.backbone.checks import check
 from archive.backbone.deliveries import Delivered, media_type, read, rows_schema
 from archive.backbone.endpoint import Endpoint
-from archive.backbone.ingest import Ingest, sweep
+from archive.backbone.registrar import Arrival, sweep
 from archive.backbone.sorting import Sorter
+from archive.backbone.steps import step
 from archive.backbone.stores import Staged
 from archive.faults import NotFound, UsageFault
 from archive.ledger import descriptions, files
@@ -37,6 +38,7 @@ CELL = "_healpix_29"
 Progress = Callable[[str, int], None]
 """Told as work goes on: the name of the step and how much more of it (bytes or rows) is done."""
 
+_ROOM = 2  # a delivery and its parts, as a multiple of the delivery
 _ROW_GROUP = 122_880
 _PART_ROWS = 4_000_000
 
@@ -72,10 +74,10 @@ def load(
     """
     registered = described(endpoint, name)
     target = registered.release.table(table)
-    with Ingest(endpoint) as ingest:
+    with Arrival(endpoint) as arrival:
         for folder in _folders(target):
             sweep(endpoint, folder)
-        return _Load(endpoint, ingest, registered, target, tuple(nulls), progress).run(sources)
+        return _Load(endpoint, arrival, registered, target, tuple(nulls), progress).run(sources)
 
 
 def described(endpoint: Endpoint, name: str) -> Registered:
@@ -107,34 +109,38 @@ class _Load:
     def __init__(
         self,
         endpoint: Endpoint,
-        ingest: Ingest,
+        arrival: Arrival,
         registered: Registered,
         table: Table,
         nulls: tuple[str, ...],
         progress: Progress,
     ) -> None:
         self._endpoint = endpoint
-        self._ingest = ingest
+        self._arrival = arrival
         self._registered = registered
         self._table = table
         self._nulls = nulls
         self._progress = progress
 
     def run(self, sources: Sequence[Path]) -> Loaded:
+        self._arrival.claim(_ROOM * sum(map(_size, sources)))
         fresh, known = self._sift([(source, self._copy(source)) for source in sources])
+        step("load.copied")
         with self._endpoint.ledger.read() as transaction:
             before = files.newest_state(transaction, self._table.key)
         if not fresh:
             return Loaded(self._table.qualified, {}, known, 0, before.rows)
         rows = dict.fromkeys(fresh, 0)
         staged = self._write_parts(list(fresh), rows)
+        step("load.written")
         self._check_keys(list(fresh), staged, before)
+        step("load.checked")
         state = self._commit(fresh, rows, staged, before)
         return Loaded(self._table.qualified, {file.name: rows[file] for file in fresh}, known, len(staged), state.rows)
 
     def _copy(self, source: Path) -> Staged:
         media_type(source.name)  # refuses unknown endings before anything is copied
-        return self._ingest.copy(source, partial(self._progress, "copy"))
+        return self._arrival.copy(source, partial(self._progress, "copy"))
 
     def _sift(self, copies: list[tuple[Path, Staged]]) -> tuple[dict[Delivered, Staged], tuple[str, ...]]:
         """New files, and the names of those whose bytes were loaded before or come twice."""
@@ -153,7 +159,7 @@ class _Load:
     def _write_parts(self, fresh: list[Delivered], rows: dict[Delivered, int]) -> list[WrittenPart]:
         checked = self._checked(fresh, rows)
         facts = part_facts(self._registered)
-        parts = write_parts(self._ingest, self._table, checked, facts, self._endpoint.config.load_memory << 20)
+        parts = write_parts(self._arrival, self._table, checked, facts, self._endpoint.config.load_memory << 20)
         pa.default_memory_pool().release_unused()  # the check of the keys, which is next, uses another allocator
         return parts
 
@@ -201,10 +207,10 @@ class _Load:
     def _commit(
         self, fresh: dict[Delivered, Staged], rows: dict[Delivered, int], staged: list[WrittenPart], before: State
     ) -> State:
-        deliveries_at, parts_at = (f"{folder}/{self._ingest.id}" for folder in _folders(self._table))
+        deliveries_at, parts_at = (f"{folder}/{self._arrival.id}" for folder in _folders(self._table))
         deliveries = [
             Delivery(
-                self._ingest.name(copy, f"{deliveries_at}/{number:03d}/{file.name}", media_type(file.name)),
+                self._arrival.name(copy, f"{deliveries_at}/{number:03d}/{file.name}", media_type(file.name)),
                 file.name,
                 rows[file],
             )
@@ -212,16 +218,24 @@ class _Load:
         ]
         parts = [
             Part(
-                self._ingest.name(part.staged, f"{parts_at}/{number:05d}.parquet", _PARQUET),
+                self._arrival.name(part.staged, f"{parts_at}/{number:05d}.parquet", _PARQUET),
                 part.rows,
                 part.first_cell,
                 part.last_cell,
             )
             for number, part in enumerate(staged, start=1)
         ]
-        return self._ingest.commit(
+        return self._arrival.commit(
             lambda transaction: files.append_rows(transaction, before, self._registered.id, deliveries, parts)
         )
+
+
+def _size(source: Path) -> int:
+    """Its bytes; 0 where it cannot be looked at, which is told when it is read."""
+    try:
+        return source.stat().st_size
+    except OSError:
+        return 0
 
 
 def _folders(table: Table) -> tuple[str, str]:
@@ -253,7 +267,7 @@ def part_facts(registered: Registered) -> dict[str, str]:
 
 
 def write_parts(
-    ingest: Ingest, table: Table, batches: Iterable[pa.RecordBatch], facts: dict[str, str], budget: int
+    arrival: Arrival, table: Table, batches: Iterable[pa.RecordBatch], facts: dict[str, str], budget: int
 ) -> list[WrittenPart]:
     """Write rows of ``table`` as Parquet parts, sorted by their place on the sky where the table has positions.
 
@@ -262,12 +276,12 @@ def write_parts(
     """
     schema = _part_schema(table, facts)
     if table.position is None:
-        return list(_parts(ingest, schema, (pa.Table.from_batches([batch]) for batch in batches)))
-    with tempfile.TemporaryDirectory(dir=ingest.scratch()) as folder:
+        return list(_parts(arrival, schema, (pa.Table.from_batches([batch]) for batch in batches)))
+    with tempfile.TemporaryDirectory(dir=arrival.scratch()) as folder:
         sorter = Sorter(CELL, budget, Path(folder))
         for batch in batches:
             sorter.add(_with_cells(batch, table))
-        return list(_parts(ingest, schema, (_with_nulls(piece) for piece in sorter.sorted())))
+        return list(_parts(arrival, schema, (_with_nulls(piece) for piece in sorter.sorted())))
 
 
 def _part_schema(table: Table, facts: dict[str, str]) -> pa.Schema:
@@ -305,12 +319,12 @@ def _with_nulls(rows: pa.Table) -> pa.Table:
     return rows.set_column(at, CELL, pc.if_else(nowhere, pa.scalar(None, pa.int64()), cells))
 
 
-def _parts(ingest: Ingest, schema: pa.Schema, pieces: Iterator[pa.Table]) -> Iterator[WrittenPart]:
+def _parts(arrival: Arrival, schema: pa.Schema, pieces: Iterator[pa.Table]) -> Iterator[WrittenPart]:
     """Cut the rows into parts of at most ``_PART_ROWS``, each in row groups of ``_ROW_GROUP``."""
     groups = _regrouped(pieces, _ROW_GROUP)
     group = next(groups, None)
     while group is not None:
-        staged = ingest.stage()
+        staged = arrival.stage()
         rows, first, last = 0, None, None
         with pq.ParquetWriter(staged, schema, compression="zstd", compression_level=1) as writer:
             while group is not None and rows + group.num_rows <= _PART_ROWS:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from archive.backbone.endpoint import Endpoint
+from archive.backbone.steps import step
 from archive.faults import NotFound
 from archive.ledger import descriptions, editions, files
 from archive.ledger.descriptions import Registered
@@ -37,9 +38,13 @@ def publish(endpoint: Endpoint, name: str, progress: Progress = lambda table, ro
     """
     with endpoint.attend("publish") as attendance:
         registered, states, due = _plan(endpoint, name)
+        step("publish.begun")
         built = [_build(endpoint, registered, state, attendance.id, progress) for state in due]
+        step("publish.built")
         revision = _switch(endpoint, registered, built)
+        step("publish.switched")
         removed = remove_retired(endpoint)
+        step("publish.removed")
     return Publication(
         name,
         revision,
@@ -87,7 +92,9 @@ def _switch(endpoint: Endpoint, registered: Registered, built: list[Built]) -> i
         shown = editions.published_states(transaction, name)
         if not built and all(description == registered.id for _, description in shown.values()):
             return editions.current_revision(transaction)
-        return editions.publish(transaction, name, registered.id, built)
+        revision = editions.publish(transaction, name, registered.id, built)
+        step("publish.switching")
+        return revision
 
 
 def remove_retired(endpoint: Endpoint) -> int:

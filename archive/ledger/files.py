@@ -107,12 +107,15 @@ def refusal(known: Known, artifact: Artifact) -> UsageFault | None:
     """Why ``artifact`` cannot have the name that is known; None if it is the same file."""
     if known.retracted is not None:
         return UsageFault(
-            f"{artifact.uri} was retracted on {known.retracted[:10]}.", "A name is never used again: use another name."
+            f"{artifact.uri} was retracted on {known.retracted[:10]}.",
+            "A name is never used again: use another name.",
+            http=409,
         )
     if known.artifact.content != artifact.content:
         return UsageFault(
             f"{artifact.uri} is registered with other bytes (sha256 {known.artifact.sha256}).",
             "A name never gets new bytes: use another name.",
+            http=409,
         )
     return None
 

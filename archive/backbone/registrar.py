@@ -1,4 +1,4 @@
-"""The one registrar: how bytes become registered files.
+"""The one registrar: how files that belong together become registered, all of them or none.
 
 Bytes first, truth second: files are staged, hashed and flushed, then they get their names, and then one
 transaction of the ledger registers them together with all that is to be known of them. If anything fails before
@@ -15,9 +15,11 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection
 
+from archive.backbone import reserve
 from archive.backbone.endpoint import Endpoint
+from archive.backbone.steps import step
 from archive.backbone.stores import Staged
-from archive.ledger import files, replicas
+from archive.ledger import arrivals, files, replicas
 from archive.ledger.files import Artifact
 from archive.ledger.processes import forget_silent, living
 from archive.ledger.replicas import MAIN, Place
@@ -27,7 +29,7 @@ T = TypeVar("T")
 _SHORT = 8
 
 
-class Ingest:
+class Arrival:
     """Files on their way in, all of which are registered by ``commit`` or none. A context manager.
 
     ``id`` tells when and by which process; folders for what comes in carry it, so that their owner can be found.
@@ -37,16 +39,31 @@ class Ingest:
         self._endpoint = endpoint
         self._attendance = endpoint.attend("ingest")
         self.id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{self._attendance.id[:_SHORT]}"
+        self._claimed = False
         self._named: list[tuple[Staged, Artifact]] = []
 
     def __enter__(self) -> Self:
         self._attendance.begin()
-        self._endpoint.store.sweep(_alive(self._endpoint))
+        sweep_abandoned(self._endpoint)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._endpoint.store.leave(self._attendance.id)
+        if self._claimed:
+            with self._endpoint.ledger.write() as transaction:
+                arrivals.end(transaction, [self.id])
         self._attendance.leave()
+
+    def claim(self, size: int) -> None:
+        """Claim room for ``size`` bytes in all.
+
+        Raises:
+            TransientFault: there is not so much room.
+        """
+        store = self._endpoint.store
+        arrival = arrivals.Arrival(self.id, self._attendance.id, store.name, None)
+        reserve.claim(self._endpoint, store, arrival, size, new=not self._claimed)
+        self._claimed = True
 
     def copy(self, source: Path, progress: Callable[[int], None] = lambda size: None) -> Staged:
         """A byte-for-byte copy of ``source``, not yet named."""
@@ -72,25 +89,29 @@ class Ingest:
 
     def commit(self, facts: Callable[[Connection], T]) -> T:
         """Give the named files their names and register them with all ``facts`` in one transaction."""
-        placed: list[Artifact] = []
+        placed = [artifact for _, artifact in self._named]
+        self._endpoint.store.commit_all([(staged, artifact.here.path) for staged, artifact in self._named])
         try:
-            for staged, artifact in self._named:
-                staged.commit(artifact.path)
-                placed.append(artifact)
+            step("load.named")
             with self._endpoint.ledger.write() as transaction:
+                arrivals.check_alive(transaction, self._attendance.id)
                 for artifact in placed:
                     files.add_artifact(transaction, artifact)
-                return facts(transaction)
+                arrivals.note(transaction, self._endpoint.store.name, len(placed), sum(each.size for each in placed))
+                found = facts(transaction)
+                step("load.registering")
         except BaseException:
             self._withdraw(placed)
             raise
+        step("load.registered")
+        return found
 
     def _withdraw(self, placed: list[Artifact]) -> None:
         """Take back names that did not become facts; a commit whose outcome is unknown is looked up."""
         with self._endpoint.ledger.read() as transaction:
             orphans = [artifact for artifact in placed if not files.is_registered(transaction, artifact.uri)]
         for artifact in orphans:
-            self._endpoint.store.delete(artifact.path)
+            self._endpoint.store.delete(artifact.here.path)
 
 
 def _alive(endpoint: Endpoint) -> set[str]:
@@ -99,10 +120,34 @@ def _alive(endpoint: Endpoint) -> set[str]:
         return living(transaction)
 
 
+def sweep_abandoned(endpoint: Endpoint) -> None:
+    """Remove what processes left behind that died over files on their way in: staged, or named and not registered."""
+    with endpoint.ledger.write() as transaction:
+        left = arrivals.abandoned(transaction)
+        alive = living(transaction)
+    for store in {endpoint.store.name, *(each.store for each in left)} & endpoint.stores.keys():
+        endpoint.stores[store].sweep(alive)
+    for arrival in left:
+        if arrival.folder is not None and arrival.store in endpoint.stores:
+            remove_unregistered(endpoint, arrival.store, arrival.folder)
+    if left:
+        with endpoint.ledger.write() as transaction:
+            arrivals.end(transaction, [arrival.id for arrival in left])
+
+
+def remove_unregistered(endpoint: Endpoint, store: str, folder: str) -> None:
+    """Remove the files in a folder of a store that the ledger knows nothing of."""
+    with endpoint.ledger.read() as transaction:
+        registered = replicas.paths(transaction, store, folder)
+    for path in list(endpoint.stores[store].paths(folder)):
+        if path not in registered:
+            endpoint.stores[store].delete(path)
+
+
 def sweep(endpoint: Endpoint, folder: str) -> None:
     """Remove files in ``folder`` of the store that got their names but were never registered, by a process now gone.
 
-    The folders below it are called as the ``Ingest`` that made them.
+    The folders below it are called as the ``Arrival`` that made them.
     """
     with endpoint.ledger.read() as transaction:
         registered = replicas.paths(transaction, MAIN, folder)
@@ -120,10 +165,10 @@ def register(endpoint: Endpoint, source: Path, path: str, media_type: str) -> Ar
     Raises:
         UsageFault: the source cannot be read, or the name is taken by other bytes.
     """
-    with Ingest(endpoint) as ingest:
-        artifact = ingest.name(ingest.copy(source), path, media_type)
+    with Arrival(endpoint) as arrival:
+        artifact = arrival.name(arrival.copy(source), path, media_type)
         with endpoint.ledger.write() as transaction:
             if files.is_registered(transaction, artifact.uri):
                 files.add_artifact(transaction, artifact)  # the same bytes, or a fault
                 return artifact
-        return ingest.commit(lambda transaction: artifact)
+        return arrival.commit(lambda transaction: artifact)
