@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 UPLOADS = "TAP_UPLOAD"
 
 _MUCH = 1_000_000  # rows; to read more is long work
+_LITTLE = 20_000  # rows; to read or to give no more is done at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,11 @@ class Prepared:
         """Whether it reads so much that what reads little goes before it."""
         return self.reads > _MUCH
 
+    def is_brief(self, most: int | None) -> bool:
+        """Whether it reads or, being given ``most`` rows, gives so little that its answer is computed at once."""
+        few = (rows for rows in (self.reads, most, self.query.body.top) if rows is not None)
+        return min(few) <= _LITTLE
+
 
 def answer(question: Question, ledger: Ledger, engine: Engine) -> Result:
     """Answer ``question`` from what is published now.
@@ -99,7 +105,7 @@ def run(prepared: Prepared, engine: Engine) -> Result:
         return _columns_only(question, prepared.query)
     # One row more than asked for tells a cut answer from one that ends just there.
     rows = None if limit is None else limit + 1
-    limits = Limits(rows, question.seconds, question.stop, gives_way=prepared.is_long)
+    limits = Limits(rows, question.seconds, question.stop, gives_way=prepared.is_long, brief=prepared.is_brief(rows))
     stream = engine.run(prepared.query, prepared.bindings, limits)
     return _result(question, prepared.query, stream, limit)
 
@@ -158,7 +164,12 @@ def _columns_only(question: Question, query: bound.Bound) -> Result:
 
 def _result(question: Question, query: bound.Bound, stream: Stream, limit: int | None) -> Result:
     result = Result(
-        columns=stream.columns, batches=iter(()), close=stream.close, notes=query.notes, query=question.text or None
+        columns=stream.columns,
+        batches=iter(()),
+        close=stream.close,
+        notes=query.notes,
+        query=question.text or None,
+        at_hand=stream.whole,
     )
     result.batches = stream.batches if limit is None else _cut(stream, limit, result)
     return result

@@ -97,6 +97,8 @@ class Serving:
         turns = self.long if prepared.is_long else self.short
         with turns.taken(asker, stop):
             result = run(prepared, self._engine)
+        if result.at_hand:
+            return result
         result.batches = _in_turn(result.batches, lambda: turns.taken(asker, stop, patient=True))
         return result
 

@@ -12,22 +12,24 @@ from archive.engine.contract import Bindings
 T = TypeVar("T")
 
 _CLOSE = 0.1  # degrees: a crossmatch within this distance looks at few pairs
-_NARROW = 5.0  # degrees: a cone of at most this radius reads few rows of a table that is sorted by position
+_CROWDED = 10  # times as many rows as the mean may lie in a cone: surveys are not even, and do not cover all the sky
 _UNSURE = (bound.Or, bound.Not)  # a condition below these may hold for rows it seems to leave out
 
 
 def rows_read(query: bound.Bound, bindings: Bindings) -> float:
     """About how many rows the query reads; a rough guess that errs on the side of many.
 
-    A table read through a narrow cone counts for little. Tables that are joined neither by an equality nor by a
-    small distance are taken times one another.
+    A table read through a cone counts for the part of the sky that this is. Tables that are joined neither by an
+    equality nor by a small distance are taken times one another.
     """
-    everything = list(_all(query, object))
-    sure = list(_all(query, object, but=_UNSURE))
+    everything, sure = _parts(query)
     near = [each for each in sure if isinstance(each, bound.Near)]
-    narrow = {alias for each in near if _radius(each) <= _NARROW for alias in _around_a_point(each)}
+    shares: dict[str, float] = {}
+    for each in near:
+        for alias in _around_a_point(each):
+            shares[alias] = min(shares.get(alias, 1.0), _share(_radius(each)))
     rows = {
-        stored.alias: 0.0 if stored.alias in narrow else float(_size(stored.table.key, bindings))
+        stored.alias: shares.get(stored.alias, 1.0) * _size(stored.table.key, bindings)
         for stored in everything
         if isinstance(stored, bound.Stored)
     }
@@ -39,6 +41,11 @@ def rows_read(query: bound.Bound, bindings: Bindings) -> float:
     ]
     products = (_product(join, rows, links) for join in everything if isinstance(join, bound.Join))
     return max((sum(rows.values()), *products))
+
+
+def _share(radius: float) -> float:
+    """The part of a table's rows that a cone may hold."""
+    return min(1.0, _CROWDED * (1 - math.cos(math.radians(radius))) / 2) if radius < 180 else 1.0
 
 
 def _product(join: bound.Join, rows: Mapping[str, float], links: Iterable[frozenset[str]]) -> float:
@@ -87,8 +94,33 @@ def _around_a_point(near: bound.Near) -> Iterator[str]:
             yield lon.source
 
 
-def _all(node: object, kind: type[T], *, but: tuple[type, ...] = ()) -> Iterator[T]:
-    """Every node of ``kind`` in a bound tree, itself included; what stands below a node of ``but`` is left out."""
+def _parts(query: bound.Bound) -> tuple[list[object], list[object]]:
+    """Sources and conditions of a query wherever they stand; and of these what must hold for all rows."""
+    everything: list[object] = []
+    sure: list[object] = []
+    waiting: list[tuple[Any, bool]] = [(query, True)]
+    while waiting:
+        node, holds = waiting.pop()
+        kind = type(node)
+        if kind is tuple:
+            waiting.extend([(each, holds) for each in node])
+        elif names := bound.PARTS.get(kind):
+            if kind in _TOLD:
+                everything.append(node)
+                if holds:
+                    sure.append(node)
+            holds = holds and kind not in _UNSURE
+            if kind not in _LEAVES:
+                waiting.extend([(getattr(node, name), holds) for name in names])
+    return everything, sure
+
+
+_TOLD = (bound.Near, bound.Comparison, bound.Stored, bound.Join)
+_LEAVES = (bound.Field, bound.Constant, bound.Stored, bound.CommonSource)
+
+
+def _all(node: object, kind: type[T]) -> Iterator[T]:
+    """Every node of ``kind`` in a bound tree, itself included."""
     waiting: list[Any] = [node]
     while waiting:
         each = waiting.pop()
@@ -96,5 +128,5 @@ def _all(node: object, kind: type[T], *, but: tuple[type, ...] = ()) -> Iterator
             yield each
         if isinstance(each, tuple):
             waiting.extend(each)
-        elif (parts := bound.PARTS.get(type(each))) and not isinstance(each, but):
+        elif parts := bound.PARTS.get(type(each)):
             waiting.extend([getattr(each, name) for name in parts])

@@ -26,9 +26,10 @@ CONE = "1 = CONTAINS(POINT(ra, dec), CIRCLE(10, 20, {radius}))"
         ("SELECT COUNT(*) AS n FROM t.star", STARS),
         ("SELECT s.name FROM t.star AS s JOIN t.obs AS o ON s.star_id = o.star_id", STARS + OBS),
         ("SELECT s.name FROM t.star AS s WHERE s.star_id IN (SELECT star_id FROM t.obs)", STARS + OBS),
-        (f"SELECT name FROM t.star WHERE {CONE.format(radius=0.1)}", 0),
-        (f"SELECT name FROM t.star WHERE mag < 5 AND {CONE.format(radius=0.1)}", 0),
-        ("SELECT name FROM t.star WHERE DISTANCE(10, 20, ra, dec) < 0.1", 0),
+        (f"SELECT name FROM t.star WHERE {CONE.format(radius=0.1)}", 8),
+        (f"SELECT name FROM t.star WHERE mag < 5 AND {CONE.format(radius=0.1)}", 8),
+        ("SELECT name FROM t.star WHERE DISTANCE(10, 20, ra, dec) < 0.1", 8),
+        (f"SELECT name FROM t.star WHERE {CONE.format(radius=10)} AND {CONE.format(radius=5)}", 19_027),
         (f"SELECT name FROM t.star WHERE {CONE.format(radius=60)}", STARS),
         (f"SELECT name FROM t.star WHERE mag < 5 OR {CONE.format(radius=0.1)}", STARS),
         (f"SELECT name FROM t.star WHERE NOT ({CONE.format(radius=0.1)})", STARS),
@@ -50,4 +51,4 @@ CONE = "1 = CONTAINS(POINT(ra, dec), CIRCLE(10, 20, {radius}))"
     ],
 )
 def test_rows_are_estimated_on_the_side_of_many(query: str, rows: int) -> None:
-    assert rows_read(resolve(parse(query), CATALOG), BINDINGS) == rows
+    assert round(rows_read(resolve(parse(query), CATALOG), BINDINGS)) == rows

@@ -50,13 +50,15 @@ class Limits:
 
     ``rows``: most rows to deliver (None: all); ``seconds``: most time to run, waiting for the client not counted;
     ``stop``: pulled when nobody wants the rows any more; ``gives_way``: the statement reads much, and others that
-    read little go before it.
+    read little go before it; ``brief``: it reads so little that its rows may as well be computed before the first
+    is handed out.
     """
 
     rows: int | None = None
     seconds: float | None = None
     stop: Stop | None = None
     gives_way: bool = False
+    brief: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +77,14 @@ class Stream:
     """Rows under way. Batches have exactly the Arrow types of the bound query's columns, by position.
 
     ``close`` stops the statement within a second, from any thread, and frees everything; it may be called
-    twice. After it, or when time is over, ``batches`` raises the fault that tells why.
+    twice. After it, or when time is over, ``batches`` raises the fault that tells why. ``whole``: the rows are at
+    hand, and the database has nothing more to do for them.
     """
 
     columns: tuple[Column, ...]
     batches: Iterator[pa.RecordBatch]
     close: Callable[[], None]
+    whole: bool = False
 
 
 class Engine(Protocol):

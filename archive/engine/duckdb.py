@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ from archive.tables import Edition, Table
 
 _BATCH = 16_384  # rows; the first byte leaves after one of these
 _QUICK_SHARE = 0.25  # of the memory, for statements that read little; the rest is for those that give way
+_QUICK_THREADS = 1  # in which a statement that reads little computes: more cost it more than they save
 _MEMORY = re.compile(r"([\d.]+)(\D+)")
 
 
@@ -65,9 +66,9 @@ class DuckDB(Engine):
         self._folder.mkdir(parents=True, exist_ok=True)
         self._scratch.mkdir(parents=True, exist_ok=True)
         self._memory = memory or "60%"
-        self._settings: dict[str, str | int] = {} if threads is None else {"threads": threads}
+        self._threads = {} if threads is None else {"threads": threads}
         self._lock = threading.Lock()
-        self._first = self._root(_QUICK_SHARE)
+        self._first = self._root(_QUICK_SHARE, {"threads": _QUICK_THREADS})
         self._second: Root | None = None  # made when first needed
         self._watch = Watch(self.name)
 
@@ -78,11 +79,11 @@ class DuckDB(Engine):
         if limits.stop is not None:
             limits.stop.then(running.close)
         try:
-            running.start(prepared.text, prepared.parameters, _BATCH, prepared.views)
+            running.start(prepared.text, prepared.parameters, _BATCH, prepared.views, brief=limits.brief)
         except BaseException:
             running.close()
             raise
-        return Stream(query.columns, _exact(running.batches(), query.columns), running.close)
+        return Stream(query.columns, _exact(running.batches(), query.columns), running.close, running.whole)
 
     def sql(self, query: Bound, bindings: Bindings) -> str:
         return _prepare(query, bindings, None, self._first).text
@@ -106,7 +107,7 @@ class DuckDB(Engine):
         progress: Callable[[int], None] = lambda rows: None,
     ) -> Edition:
         edition = duckdb_build.build(
-            self._folder, table, number, parts, self._settings | {"memory_limit": self._memory}, progress
+            self._folder, table, number, parts, {**self._threads, "memory_limit": self._memory}, progress
         )
         self._detach(edition.place)
         return edition
@@ -129,13 +130,13 @@ class DuckDB(Engine):
         with self._lock:
             if self._second is None:
                 with ThreadPoolExecutor(1, initializer=give_way) as helper:
-                    self._second = helper.submit(self._root, 1 - _QUICK_SHARE).result()
+                    self._second = helper.submit(self._root, 1 - _QUICK_SHARE, self._threads).result()
             return self._second
 
-    def _root(self, share: float) -> Root:
+    def _root(self, share: float, threads: Mapping[str, int]) -> Root:
         memory = _MEMORY.fullmatch(self._memory)
         part = self._memory if memory is None else f"{float(memory[1]) * share:g}{memory[2]}"
-        return Root(self._folder, self._scratch, self._settings | {"memory_limit": part})
+        return Root(self._folder, self._scratch, {**threads, "memory_limit": part})
 
     def _roots(self) -> Iterator[Root]:
         yield self._first

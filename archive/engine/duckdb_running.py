@@ -37,13 +37,20 @@ class Running(Watched):
         self._cursor = cursor
         self._porter = ThreadPoolExecutor(1, "patient", give_way) if gives_way else None
 
-    def start(self, text: str, parameters: list[Any], batch: int, views: Mapping[str, pa.Table]) -> None:
+    def start(
+        self, text: str, parameters: list[Any], batch: int, views: Mapping[str, pa.Table], *, brief: bool = False
+    ) -> None:
         """Send the statement, which may name ``views``; raises the user's faults where the database finds them now."""
 
         def visit() -> None:
             for name, table in views.items():
                 self._cursor.register(name, table)
-            self._reader = self._cursor.sql(text, params=parameters).to_arrow_reader(batch)
+            if not brief:
+                self._reader = self._cursor.sql(text, params=parameters).to_arrow_reader(batch)
+                return
+            # Not lazy, but planned once instead of twice; should there be many rows, they can go to the disk.
+            self._reader = self._cursor.execute(text, parameters).to_arrow_reader(batch)
+            self._draw()
 
         self._inside(visit)
 

@@ -86,7 +86,7 @@ class Postgres(Engine):
             return self._in_process().run(query, bindings, limits)
         prepared = _prepare(query, bindings, limits.rows)
         running = self._started(prepared, limits)
-        return Stream(query.columns, _exact(running.rows(), query.columns), running.close)
+        return Stream(query.columns, _exact(running.rows(), query.columns), running.close, running.whole)
 
     def sql(self, query: Bound, bindings: Bindings) -> str:
         if _beside(bindings):
@@ -153,7 +153,7 @@ class Postgres(Engine):
         if limits.stop is not None:
             limits.stop.then(running.close)
         try:
-            running.start(prepared.text, prepared.uploads)
+            running.start(prepared.text, prepared.uploads, brief=limits.brief)
         except BaseException:
             running.close()
             raise

@@ -45,9 +45,15 @@ class Running(Watched):
             raise meaning(error) from error
         self._cursor: Any = self._connection.cursor()
 
-    def start(self, text: str, uploads: Mapping[str, pa.Table]) -> None:
+    def start(self, text: str, uploads: Mapping[str, pa.Table], *, brief: bool = False) -> None:
         """Send the statement; raises the user's faults where the database finds them now."""
-        self._inside(lambda: self._send(text, uploads))
+
+        def visit() -> None:
+            self._send(text, uploads)
+            if brief:
+                self._draw()
+
+        self._inside(visit)
 
     def rows(self) -> Iterator[pa.RecordBatch]:
         """As ``batches``, fetched ahead where there are many."""

@@ -14,6 +14,7 @@ from archive.faults import Fault, TransientFault, UsageFault
 
 _TICK = 0.05  # seconds between two looks of the watch
 _LONGEST_STOP = 5.0  # seconds; an interrupted statement leaves within one
+_FEW = 16_384  # rows that are drawn while a statement is started
 
 
 class Watch:
@@ -79,6 +80,7 @@ class Watched(ABC):
         self._closed = False
         self._freed = False
         self._whole = False  # true once the last row was read
+        self._drawn: list[pa.RecordBatch] = []  # read ahead of ``batches``
         self._using = threading.Lock()  # held while the database is visited, so that all is freed only afterwards
         self._reader: pa.RecordBatchReader | None = None
 
@@ -87,10 +89,19 @@ class Watched(ABC):
         """Why the statement was stopped, if it was."""
         return self._reason
 
+    @property
+    def whole(self) -> bool:
+        """Whether every row has been read: the database has nothing more to do."""
+        return self._whole
+
     def batches(self) -> Generator[pa.RecordBatch]:
         """The rows as they come; frees everything at the end, on an error and when the consumer stops."""
         try:
-            while True:
+            for batch in self._drawn:
+                if self._reason is not None:
+                    raise self._reason
+                yield batch
+            while not self._whole:
                 try:
                     batch = self._inside(self._next)
                 except StopIteration:
@@ -138,6 +149,18 @@ class Watched(ABC):
     def _next(self) -> pa.RecordBatch:
         assert self._reader is not None
         return self._reader.read_next_batch()
+
+    def _draw(self) -> None:
+        """Within a visit: read the first rows. If they are all, the visit ends with everything freed."""
+        drawn = 0
+        try:
+            while drawn < _FEW:
+                batch = self._next()
+                if batch.num_rows:
+                    self._drawn.append(batch)
+                    drawn += batch.num_rows
+        except StopIteration:
+            self._whole = self._closed = True
 
     def _inside(self, visit: Callable[[], Any]) -> Any:
         """Make one visit to the database, watched and timed."""

@@ -21,7 +21,7 @@ class Result:
     ``fault`` and end their document as DALI asks (formats that cannot say so raise it again).
     ``overflowed`` is true once rows were cut off; it is final when ``batches`` is exhausted. ``rows`` counts
     the rows encoded so far; ``rest`` tells people how to get those that were cut off. ``close`` releases the
-    engine's cursor and stops its statement; it may be called twice.
+    engine's cursor and stops its statement; it may be called twice. ``at_hand``: all rows have been computed.
     """
 
     columns: tuple[Column, ...]
@@ -35,6 +35,7 @@ class Result:
     infos: tuple[tuple[str, str, str], ...] = field(default=())  # (name, value, text) for the results RESOURCE
     fault: Fault | None = None
     rest: str = ""
+    at_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
