@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,27 +17,72 @@ import pytest
 _OPTIONS = "-c listen_addresses= -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_connections=50"
 
 
+class Server:
+    """A server in ``folder``, which can be ended in any way and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._programs = _programs()
+        self._user = "postgres" if os.geteuid() == 0 else None  # the server refuses to be root
+        self._folder = folder
+        if self._user is not None:
+            shutil.chown(folder, self._user)
+        self._run("initdb", "-D", "data", "-E", "UTF8", "--locale=C", "-U", "archive", "-A", "trust", "--no-sync")
+
+    @property
+    def url(self) -> str:
+        """The SQLAlchemy URL of its first database."""
+        return f"postgresql+psycopg2://archive@/postgres?host={self._folder}"
+
+    @property
+    def process(self) -> int:
+        """The number of its first process, from which all others come."""
+        return int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+
+    def start(self) -> None:
+        """Returns when it takes connections; waits for processes of a server that was killed to be gone."""
+        for again in reversed(range(50)):
+            try:
+                self._run("pg_ctl", "-D", "data", "-l", "log", "-w", "-o", f"-k {self._folder} {_OPTIONS}", "start")
+                return
+            except AssertionError:
+                if not again:
+                    raise
+                time.sleep(0.2)
+
+    def stop(self) -> None:
+        """At once, whatever is under way; harmless where it does not run."""
+        if (self._folder / "data" / "postmaster.pid").exists() and Path(f"/proc/{self.process}").exists():
+            self._run("pg_ctl", "-D", "data", "-m", "immediate", "-w", "stop")
+
+    def kill(self) -> None:
+        """As when the kernel ends its first process; the others notice and end too."""
+        os.kill(self.process, signal.SIGKILL)
+
+    def _run(self, name: str, *arguments: str) -> None:
+        command = [str(self._programs / name), *arguments]
+        done = subprocess.run(
+            command, user=self._user, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        assert done.returncode == 0, done.stderr.decode()
+
+
+@contextmanager
+def server() -> Iterator[Server]:
+    """A server that runs; it ends with the ``with`` block."""
+    with tempfile.TemporaryDirectory(prefix="pg") as made:  # a short path: sockets have no room for a long one
+        running = Server(Path(made))
+        running.start()
+        try:
+            yield running
+        finally:
+            running.stop()
+
+
 @contextmanager
 def postgres() -> Iterator[str]:
     """The SQLAlchemy URL of an empty database, in C locale; the server ends with the ``with`` block."""
-    programs = _programs()
-    user = "postgres" if os.geteuid() == 0 else None  # the server refuses to be root
-    with tempfile.TemporaryDirectory(prefix="pg") as made:  # a short path: sockets have no room for a long one
-        folder = Path(made)
-        if user is not None:
-            shutil.chown(folder, user)
-
-        def run(name: str, *arguments: str) -> None:
-            command = [str(programs / name), *arguments]
-            done = subprocess.run(command, user=user, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-            assert done.returncode == 0, done.stderr.decode()
-
-        run("initdb", "-D", "data", "-E", "UTF8", "--locale=C", "-U", "archive", "-A", "trust", "--no-sync")
-        run("pg_ctl", "-D", "data", "-l", "log", "-w", "-o", f"-k {folder} {_OPTIONS}", "start")
-        try:
-            yield f"postgresql+psycopg2://archive@/postgres?host={folder}"
-        finally:
-            run("pg_ctl", "-D", "data", "-m", "immediate", "-w", "stop")
+    with server() as running:
+        yield running.url
 
 
 def _programs() -> Path:

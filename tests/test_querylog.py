@@ -41,3 +41,19 @@ def test_entries_are_on_disk_soon_without_closing(tmp_path: Path) -> None:
     assert found[0]["text"] == "SELECT 7"
     writer.close()
     reader.close()
+
+
+def test_what_cannot_be_written_now_is_written_later(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'queries.sqlite'}"
+    log = QueryLog(url)
+    with log._engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE query_log RENAME TO elsewhere")
+    log.note(entry(1))
+    log._ended.wait(2)
+    with log._engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO query_log")
+    log.note(entry(2))
+    log.close()
+    again = QueryLog(url)
+    assert [row["text"] for row in again.latest(10)] == ["SELECT 2", "SELECT 1"]
+    again.close()

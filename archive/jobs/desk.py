@@ -16,7 +16,7 @@ from types import TracebackType
 import pyarrow as pa
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive.faults import Fault
+from archive.faults import Fault, TransientFault
 from archive.jobs.bells import Bell
 from archive.jobs.model import Failure, Job, Lane, Product
 from archive.jobs.store import Jobs
@@ -191,7 +191,10 @@ class Watch:
             if not renew:
                 return self._jobs.holds(job, self._runner)
             granted = self._jobs.pulse(job, self._runner, self._desk.rows)
-        except SQLAlchemyError:  # a full disk, say: the lease is long enough to try again
+        except (
+            SQLAlchemyError,
+            TransientFault,
+        ):  # a full disk, a server that is away: the lease is long enough to try again
             _log.exception("job %s: the lease could not be renewed", job)
             return True
         self._duration = granted or 0
@@ -209,7 +212,7 @@ class Watch:
         job = self._desk.job
         try:
             self._write_end(stop)
-        except SQLAlchemyError:
+        except (SQLAlchemyError, TransientFault):
             _log.exception("job %s: its end could not be written; a keeper will do it", job.id)
         self._desk.end(stop)
         if not self._done.wait(_PATIENCE):

@@ -49,9 +49,13 @@ class Keeper:
                 self._end(job, runner)
 
     def _end_leases(self) -> None:
+        seen, self._seen = (
+            self._seen,
+            {},
+        )  # what could not be looked at counts from the next look
         now, beats = self._clock(), self._jobs.beats()
         self._seen = {
-            job: (beat, self._seen[job][1]) if job in self._seen and self._seen[job][0] == beat else (beat, now)
+            job: (beat, seen[job][1]) if job in seen and seen[job][0] == beat else (beat, now)
             for job, beat in beats.items()
         }
         for job, ((runner, _), since) in self._seen.items():

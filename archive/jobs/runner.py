@@ -6,13 +6,14 @@ import contextlib
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive.faults import FatalFault, Fault, UsageFault
+from archive.faults import FatalFault, Fault, TransientFault, UsageFault
 from archive.jobs.desk import Desk, Pace, Watch
 from archive.jobs.model import CONTROLS, Failure, Job, Lane
 from archive.jobs.names import new_name
@@ -79,10 +80,10 @@ class Runner:
         return True
 
     def _stepped(self) -> bool:
-        """As ``step``; a store that fails for a while (a full disk) does not end the runner."""
+        """As ``step``; a store that fails for a while (full, or out of reach) does not end the runner."""
         try:
             return self.step()
-        except (SQLAlchemyError, OSError):
+        except (SQLAlchemyError, Fault, OSError):
             _log.exception("runner %s: the job store failed; it will be tried again", self.name)
             return False
 
@@ -91,14 +92,27 @@ class Runner:
         watch = Watch(self._jobs, desk, self.name, self._bell, self._pace, self._outstayed, self._orphaned)
         with watch:
             failure = self._tried(desk)
-            if failure is None:
-                done = self._jobs.complete(job.id, self.name, desk.products, desk.rows)
-            else:
-                done = False
-                self._jobs.fail(job.id, failure, runner=self.name)
+            done = self._written(lambda: self._ended(desk, failure)) and failure is None
         if not done:
             self._jobs.discard(job)
         _log.info("job %s: %s", job.id, "completed" if done else failure or desk.stop)
+
+    def _ended(self, desk: Desk, failure: Failure | None) -> bool:
+        """Write how the job ended; false if it was no longer ours."""
+        if failure is None:
+            return self._jobs.complete(desk.job.id, self.name, desk.products, desk.rows)
+        return self._jobs.fail(desk.job.id, failure, runner=self.name)
+
+    def _written(self, write: Callable[[], bool]) -> bool:
+        """What ``write`` returns. While the store cannot be reached it is tried again: no work is lost meanwhile."""
+        while True:
+            try:
+                return write()
+            except (SQLAlchemyError, TransientFault):
+                if self._leaving or self._orphaned():
+                    raise
+                _log.exception("runner %s: the end of a job could not be written; it will be tried again", self.name)
+            time.sleep(_LOOK)
 
     def _tried(self, desk: Desk) -> Failure | None:
         """Why the task failed, or None. Once the job was stopped, what the task says is of no account."""

@@ -3,17 +3,25 @@
 SQLite runs in WAL mode with ``synchronous=FULL`` and with foreign keys in force. Python's driver begins no transaction
 by itself; a transaction that is going to write says so when it begins, with ``WRITES``, and so waits for others at its
 beginning instead of failing half-way.
+
+A server that cannot be reached is a ``TransientFault``, whoever asks; a connection that died while it lay in the pool
+is found out and replaced before it is used.
 """
 
 from __future__ import annotations
 
+import logging
+import re
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError
 
-from archive.faults import UsageFault
+from archive.faults import FatalFault, TransientFault, UsageFault
+
+_log = logging.getLogger(__name__)
 
 WRITES = "archive_writes"
 """The execution option of connections whose transactions write."""
@@ -32,7 +40,9 @@ def connected(url: str, *, pooled: bool = True, foreign_keys: bool = True) -> En
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
     pool: dict[str, Any] = {"pool_size": 8, "max_overflow": 24} if pooled else {"poolclass": NullPool}
-    engine = create_engine(found, **pool)
+    engine = create_engine(found, **pool, pool_pre_ping=file is None)
+    if engine.dialect.name == "postgresql":
+        event.listen(engine, "handle_error", _unreachable)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _preparing(foreign_keys))
         event.listen(engine, "begin", _begin)
@@ -63,6 +73,28 @@ def file_of(found: URL) -> Path | None:
     if found.get_backend_name() != "sqlite" or found.database in (None, "", ":memory:"):
         return None
     return Path(str(found.database))
+
+
+_AWAY = ("08", "57P", "53300")
+"""SQLSTATEs, or their beginnings, of a server that is not there, is starting or ending, or takes no more clients."""
+
+_KEPT_OUT = re.compile(r"authentication|pg_hba|(role|database) .* does not exist|password")
+
+
+def _unreachable(context: ExceptionContext) -> None:
+    """Tell of a server that cannot be reached in words for people; it says itself what is wrong only to the log."""
+    error = context.original_exception
+    if context.is_pre_ping or context.sqlalchemy_exception is None:  # what is no error of the database is not ours
+        return
+    state = getattr(error, "pgcode", None) or ""
+    if not (context.is_disconnect or context.connection is None or state.startswith(_AWAY)):
+        return
+    _log.warning("the database cannot be reached: %s", str(error).strip())
+    if context.connection is None and _KEPT_OUT.search(str(error)):
+        raise FatalFault(
+            "The database does not let the archive in.", "Check its user, password and name in the setting 'database'."
+        ) from error
+    raise TransientFault("The database cannot be reached at the moment.", "Try again in a moment.") from error
 
 
 def _preparing(foreign_keys: bool) -> Any:

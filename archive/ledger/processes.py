@@ -31,9 +31,15 @@ class Attendance:
     def __init__(self, database: Database, role: str, interval: float, oldest: Callable[[], int] | None = None) -> None:
         self.id = uuid.uuid4().hex
         self._database = database
-        self._role = role
         self._interval = interval
         self._oldest = oldest
+        self._told = {
+            "id": self.id,
+            "role": role,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started": stamp(datetime.now(UTC)),
+        }
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._keep_up, name=f"heartbeat-{role}", daemon=True)
 
@@ -46,26 +52,16 @@ class Attendance:
 
     def begin(self) -> None:
         """Enter the ledger; on return other processes know of this one."""
-        time = datetime.now(UTC)
-        with self._database.write() as transaction:
-            transaction.execute(
-                schema.process.insert().values(
-                    id=self.id,
-                    role=self._role,
-                    host=socket.gethostname(),
-                    pid=os.getpid(),
-                    started=stamp(time),
-                    revision=self._oldest() if self._oldest else None,
-                    **self._signs(time),
-                )
-            )
+        self.beat()
         self._thread.start()
 
     def beat(self) -> None:
-        """Give a sign of life now."""
-        values = self._signs(datetime.now(UTC)) | {"revision": self._oldest() if self._oldest else None}
+        """Give a sign of life now. A process that was taken for gone, since the ledger was out of reach, comes back."""
+        c, values = schema.process.c, self._signs(datetime.now(UTC))
         with self._database.write() as transaction:
-            transaction.execute(schema.process.update().where(schema.process.c.id == self.id).values(**values))
+            entered = transaction.execute(schema.process.update().where(c.id == self.id).values(**values)).rowcount
+            if not entered and not self._left.is_set():
+                transaction.execute(schema.process.insert().values(**values, **self._told))
 
     def leave(self) -> None:
         """Leave the ledger; harmless when called twice."""
@@ -76,8 +72,9 @@ class Attendance:
         with self._database.write() as transaction:
             transaction.execute(schema.process.delete().where(schema.process.c.id == self.id))
 
-    def _signs(self, time: datetime) -> dict[str, str]:
-        return {"seen": stamp(time), "lease": stamp(time + timedelta(seconds=_MISSED * self._interval))}
+    def _signs(self, time: datetime) -> dict[str, str | int | None]:
+        lease = stamp(time + timedelta(seconds=_MISSED * self._interval))
+        return {"seen": stamp(time), "lease": lease, "revision": self._oldest() if self._oldest else None}
 
     def _keep_up(self) -> None:
         while not self._left.wait(self._interval):

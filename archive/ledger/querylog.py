@@ -1,7 +1,8 @@
 """The query log: who asked what, when, how long it took and how it ended (DMS-REQ-0345).
 
 In the embedded deployment it is a SQLite file of its own, so that writing it never makes the ledger wait; entries
-are written in batches by a thread, so that no answer waits for it either.
+are written in batches by a thread, so that no answer waits for it either. While the database cannot be reached entries
+wait; only when very many do are further ones given up.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from archive.ledger.database import stamp
 from archive.ledger.layouts import Layout, ready
 
 _BATCH_SECONDS = 1.0
-_MOST_WAITING = 10_000  # entries; beyond it the asker waits, so that none is lost
+_MOST_WAITING = 10_000  # entries; beyond it the asker waits a while, so that none is lost
+_PATIENCE = 5.0  # seconds
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +82,7 @@ class QueryLog:
         self._engine = connected(url)
         ready(self._engine, LAYOUT)
         self._waiting: queue.Queue[Entry] = queue.Queue(_MOST_WAITING)
+        self._next: list[Entry] = []  # the batch to be written, also if it could not be the last time
         self._ended = threading.Event()
         self._writer = threading.Thread(target=self._write_on, name="query-log", daemon=True)
         self._writer.start()
@@ -87,7 +90,10 @@ class QueryLog:
 
     def note(self, entry: Entry) -> None:
         """Log ``entry``; it is on disk within about a second."""
-        self._waiting.put(entry)
+        try:
+            self._waiting.put(entry, timeout=_PATIENCE)
+        except queue.Full:
+            _log.error("query of request %s cannot be logged: too many wait for that", entry.request)
 
     def latest(self, limit: int, owner: str | None = None) -> Sequence[sa.RowMapping]:
         """The newest entries, newest first; of one owner where given."""
@@ -96,6 +102,19 @@ class QueryLog:
             statement = statement.where(queries.c.owner == owner)
         with self._engine.begin() as connection:
             return connection.execute(statement).mappings().all()
+
+    def texts(self, limit: int) -> Sequence[tuple[str, str]]:
+        """Different queries that were answered, as (language, text), those asked last first."""
+        last = sa.func.max(queries.c.id).label("last")
+        statement = (
+            sa.select(queries.c.language, queries.c.text)
+            .where(queries.c.outcome.in_(("OK", "OVERFLOW")))
+            .group_by(queries.c.language, queries.c.text)
+            .order_by(last.desc())
+            .limit(limit)
+        )
+        with self._engine.begin() as connection:
+            return [(row.language, row.text) for row in connection.execute(statement)]
 
     def close(self) -> None:
         """Write what is waiting and stop; may be called twice."""
@@ -110,19 +129,20 @@ class QueryLog:
             self._write_waiting()
 
     def _write_waiting(self) -> None:
-        entries: list[Entry] = []
-        while len(entries) < _MOST_WAITING:
+        while len(self._next) < _MOST_WAITING:
             try:
-                entries.append(self._waiting.get_nowait())
+                self._next.append(self._waiting.get_nowait())
             except queue.Empty:
                 break
-        if not entries:
+        if not self._next:
             return
         try:
             with self._engine.execution_options(**{WRITES: True}).begin() as connection:
-                connection.execute(queries.insert(), [_row(entry) for entry in entries])
+                connection.execute(queries.insert(), [_row(entry) for entry in self._next])
         except (sa.exc.SQLAlchemyError, Fault):
-            _log.exception("%d queries could not be logged", len(entries))
+            _log.exception("%d queries could not be logged; it will be tried again", len(self._next))
+        else:
+            self._next = []
 
 
 def _row(entry: Entry) -> dict[str, object]:
