@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from archive.backbone.endpoint import Endpoint
 from archive.backbone.steps import step
-from archive.faults import NotFound
+from archive.faults import NotFound, TransientFault
 from archive.ledger import descriptions, editions, files
 from archive.ledger.descriptions import Registered
 from archive.ledger.editions import Built
@@ -53,6 +53,31 @@ def publish(endpoint: Endpoint, name: str, progress: Progress = lambda table, ro
         tuple(table.name for table in registered.release.schema.tables if table.name not in {s.table for s in states}),
         removed,
     )
+
+
+def rebuild(endpoint: Endpoint, name: str, progress: Progress = lambda table, rows: None) -> int:
+    """Make the editions of everything that is shown of schema ``name`` anew, from the files; returns how many.
+
+    What is shown stays the same.
+
+    Raises:
+        TransientFault: the schema was published anew meanwhile, or a file cannot be read.
+    """
+    with endpoint.attend("publish") as attendance:
+        with endpoint.ledger.read() as transaction:
+            shown = editions.published_states(transaction, name)
+            if not shown:
+                return 0
+            states = [files.state(transaction, (name, table), number) for table, (number, _) in shown.items()]
+            (number,) = {number for _, number in shown.values()}  # one description for all tables of a schema
+            registered = descriptions.by_id(transaction, number)
+        built = [_build(endpoint, registered, state, attendance.id, progress) for state in states]
+        with endpoint.ledger.write() as transaction:
+            if editions.published_states(transaction, name) != shown:
+                raise TransientFault(f"'{name}' was published anew meanwhile.", "Look whether it is still needed.")
+            editions.publish(transaction, name, registered.id, built)
+        remove_retired(endpoint)
+    return len(built)
 
 
 def _plan(endpoint: Endpoint, name: str) -> tuple[Registered, list[State], list[State]]:

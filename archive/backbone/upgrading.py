@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +10,10 @@ from pathlib import Path
 from sqlalchemy import column, select, table
 
 from archive.config import Config
-from archive.faults import FatalFault, NotFound, TransientFault
+from archive.faults import NotFound, TransientFault
 from archive.jobs.tables import LAYOUT as JOBS
 from archive.ledger.connections import address, connected, file_of
+from archive.ledger.copying import copy_sqlite
 from archive.ledger.database import now
 from archive.ledger.layouts import Layout
 from archive.ledger.migrations import Step, migrate, steps
@@ -118,32 +116,3 @@ def _keep(config: Config, found: tuple[Due, ...]) -> Path | None:
     for file in files:
         copy_sqlite(file, folder / file.name)
     return folder
-
-
-def copy_sqlite(source: Path, target: Path) -> None:
-    """Copy a SQLite database while others use it; the copy is of one moment, whole and on the disk, or not there.
-
-    Raises:
-        FatalFault: there is no room, or the file is no database.
-    """
-    unfinished = target.with_name(f"{target.name}.unfinished")
-    unfinished.unlink(missing_ok=True)
-    try:
-        original = sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)
-        with closing(original), closing(sqlite3.connect(unfinished)) as copy:
-            original.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")
-        _flush(unfinished)
-        unfinished.rename(target)
-        _flush(target.parent)
-    except (OSError, sqlite3.Error) as error:
-        unfinished.unlink(missing_ok=True)
-        raise FatalFault(f"{source.name} cannot be copied to {target.parent}.", "Is there room on the disk?") from error
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

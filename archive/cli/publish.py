@@ -10,10 +10,16 @@ from archive.cli._output import Output
 
 @click.command(help=__doc__)
 @click.argument("release")
+@click.option("--rebuild", is_flag=True, help="Make what is shown anew from the stored files; it stays the same.")
 @click.pass_obj
-def publish(output: Output, release: str) -> None:
+def publish(output: Output, release: str, rebuild: bool) -> None:
     from archive.backbone import publish as publishing
 
+    if rebuild:
+        with opened(output) as endpoint, output.progress({}) as progress:
+            count = publishing.rebuild(endpoint, release, progress)
+        output.result({"schema": release, "rebuilt": count}, f"{release}: {count} tables were made anew.")
+        return
     with opened(output) as endpoint, output.progress({}) as progress:
         done = publishing.publish(endpoint, release, progress)
     facts = {

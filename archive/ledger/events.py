@@ -20,7 +20,7 @@ from archive.ledger import schema
 from archive.ledger.database import now
 from archive.ledger.site import read_site
 
-_BEFORE_ALL = "0" * 64
+BEFORE_ALL = "0" * 64
 _ARCHIVE = "archive"  # the actor where a process has no user with a name
 
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
@@ -42,7 +42,7 @@ def append_all(transaction: Connection, happened: Sequence[tuple[str, Body]]) ->
         .limit(1)
         .with_for_update()
     ).one_or_none()
-    seq, before = (0, _BEFORE_ALL) if last is None else (last.seq, last.digest)
+    seq, before = (0, BEFORE_ALL) if last is None else (last.seq, last.digest)
     time, who = now(), _who(transaction)
     rows = []
     for kind, said in happened:

@@ -184,6 +184,15 @@ def delivered(transaction: Connection, key: tuple[str, str], sha256s: Iterable[s
     return set(rows.scalars())
 
 
+def state(transaction: Connection, key: tuple[str, str], number: int) -> State:
+    """What the table held in that state, which there is."""
+    table = schema.state
+    rows = transaction.execute(
+        select(table.c.rows).where(table.c.schema == key[0], table.c.table == key[1], table.c.number == number)
+    ).scalar_one()
+    return State(*key, number, rows, _parts(transaction, key, number))
+
+
 def newest_state(transaction: Connection, key: tuple[str, str]) -> State:
     """What the table holds now."""
     table = schema.state
