@@ -27,8 +27,10 @@ from archive.results.flow import Drain, slices
 from archive.results.packing import COMPLEX
 from archive.results.result import Envelope, Result
 
-GROUP_BYTES = 16 << 20  # of Arrow data in a row group: what a reader skips by, and what we hold
-_GROUP_ROWS = 10_000  # but not fewer than so many (up to four times the bytes): the footer grows with each group
+GROUP_BYTES = 2 << 20  # of Arrow data in a row group: what a reader skips by, and what we hold several times over
+_GROUP_ROWS = 10_000  # but not fewer than so many, since the footer grows with each group,
+_WIDE_BYTES = 32 << 20  # except where they are as wide as this
+_PAGE_BYTES = 1 << 18  # of a column, encoded at a time
 _VERSION = "IVOA.VOTable-Parquet.version"
 _CONTENT = "IVOA.VOTable-Parquet.content"
 _ARROW = "ARROW:schema"
@@ -59,7 +61,13 @@ def voparquet(result: Result, envelope: Envelope) -> Iterator[bytes]:
 def _writer(drain: Drain, schema: pa.Schema) -> pq.ParquetWriter:
     words = [field.name for field in schema if pa.types.is_string(field.type)]  # only these gain by a dictionary
     return pq.ParquetWriter(
-        drain, schema, use_dictionary=words, compression="zstd", compression_level=1, store_schema=False
+        drain,
+        schema,
+        use_dictionary=words,
+        compression="zstd",
+        compression_level=1,
+        store_schema=False,
+        data_page_size=_PAGE_BYTES,
     )
 
 
@@ -99,7 +107,7 @@ def _groups(result: Result, schema: pa.Schema) -> Iterator[pa.Table]:
         waiting.append(pa.record_batch(list(arrays), schema))
         size += batch.nbytes
         rows += batch.num_rows
-        if size >= GROUP_BYTES and (rows >= _GROUP_ROWS or size >= 4 * GROUP_BYTES):
+        if size >= GROUP_BYTES and (rows >= _GROUP_ROWS or size >= _WIDE_BYTES):
             yield pa.Table.from_batches(waiting, schema)
             waiting, size, rows = [], 0, 0
     if waiting:
