@@ -22,6 +22,7 @@ FLOORS: dict[str, float] = {
     "descriptions": 0.25,
     "versions": 0.25,
     "changes": 0.28,
+    "differences": 0.25,
     "releases": 0.3,
     "products": 0.35,
     "config": 0.4,

@@ -13,6 +13,7 @@ from archive.ledger import descriptions, editions, files
 from archive.ledger.descriptions import Registered
 from archive.ledger.editions import Built
 from archive.ledger.files import State
+from archive.releases import Release
 
 Progress = Callable[[str, int], None]
 """Told as work goes on: the qualified name of the table and how many of its rows have come into place since."""
@@ -108,6 +109,26 @@ def _build(endpoint: Endpoint, registered: Registered, state: State, builder: st
     with ExitStack() as held:
         parts = [held.enter_context(endpoint.store.local(part.artifact.path)) for part in state.parts]
         return Built(endpoint.engine.build(table, number, parts, advance), state.number)
+
+
+def migrate(endpoint: Endpoint, release: Release) -> tuple[Registered, int]:
+    """Put ``release`` in force and show what is published of its schema by it, in one commit while queries run.
+
+    Rows stay where they are: only how they are shown changes. Returns the description and the revision that shows
+    it; the same description again changes nothing.
+
+    Raises:
+        UsageFault: it does not fit the rows that are there.
+        NotFound: nothing of the schema is published.
+    """
+    with endpoint.ledger.write() as transaction:
+        shown = editions.published_states(transaction, release.name)
+        if not shown:
+            raise NotFound(f"Nothing of '{release.name}' is published.", "Register it: archive schema register FILE")
+        registered = descriptions.register(transaction, release)
+        if all(description == registered.id for _, description in shown.values()):
+            return registered, editions.current_revision(transaction)
+        return registered, editions.publish(transaction, release.name, registered.id, [])
 
 
 def _switch(endpoint: Endpoint, registered: Registered, built: list[Built]) -> int:

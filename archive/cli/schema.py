@@ -14,6 +14,7 @@ from archive.faults import NotFound, UsageFault
 if TYPE_CHECKING:
     from archive.documents import Problem
     from archive.releases import Release
+    from archive.tables import Schema
 
 
 @click.group(help=__doc__)
@@ -31,8 +32,10 @@ def check(output: Output, files: tuple[Path, ...]) -> None:
     mains = dict.fromkeys(
         file.with_name(file.name.removesuffix(FACTS) + ".yaml") if file.name.endswith(FACTS) else file for file in files
     )
-    found = {str(file): examine(file)[1] for file in mains}
-    facts = {
+    examined = {str(file): examine(file) for file in mains}
+    found = {file: problems for file, (_, problems) in examined.items()}
+    unsound = {file: _unsound(release, found[file]) for file, (release, _) in examined.items()}
+    facts: dict[str, list[dict[str, object]]] = {
         file: [
             {
                 "file": problem.place.file,
@@ -47,14 +50,23 @@ def check(output: Output, files: tuple[Path, ...]) -> None:
         ]
         for file, problems in found.items()
     }
+    for file, sentences in unsound.items():
+        facts[file] = [*facts[file], *({"file": file, "message": sentence, "grave": True} for sentence in sentences)]
     sentences = [
-        _told(problem) if problem else f"{file}: nothing is wrong."
+        sentence
         for file, problems in found.items()
-        for problem in problems or (None,)
+        for sentence in (*map(_told, problems), *unsound[file]) or (f"{file}: nothing is wrong.",)
     ]
     output.result(facts, *sentences)
-    if any(problem.grave for problems in found.values() for problem in problems):
+    if any(unsound.values()) or any(problem.grave for problems in found.values() for problem in problems):
         raise click.exceptions.Exit(UsageFault.exit_code)
+
+
+def _unsound(release: Release | None, problems: tuple[Problem, ...]) -> tuple[str, ...]:
+    """What is wrong with the expressions of its versions, once nothing else is."""
+    from archive.adql.proof import unsound
+
+    return () if release is None or any(problem.grave for problem in problems) else unsound(release)
 
 
 def _told(problem: Problem) -> str:
@@ -80,6 +92,102 @@ def register(output: Output, file: Path) -> None:
     facts = {"schema": release.name, "number": registered.number, "sha256": release.digest, "changed": changed}
     number = f"description {registered.number} of {release.name}"
     output.result(facts, f"In force is {number}." if changed else f"This is {number}, in force already.")
+
+
+@schema.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.pass_obj
+def migrate(output: Output, file: Path) -> None:
+    """Show what is published of a schema by a description with newer versions, in one commit while queries run.
+
+    Rows stay where they are, and old names go on to be understood. See first what it does: archive schema rehearse.
+    """
+    from archive.backbone.publish import migrate as show_by
+    from archive.releases import read_release
+
+    release = read_release(file)
+    with opened(output) as endpoint:
+        registered, revision = show_by(endpoint, release)
+    version = release.versions[-1].number if release.versions else 1
+    facts = {"schema": release.name, "number": registered.number, "version": version, "revision": revision}
+    output.result(facts, f"{release.name} is shown at version {version} now (revision {revision}).")
+
+
+@schema.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--queries", default=1000, show_default=True, help="So many different ones, those asked last.")
+@click.option("--rows", default=10_000, show_default=True, help="Of each answer that are compared.")
+@click.option("--seconds", default=30.0, show_default=True, help="That each query may run.")
+@click.pass_obj
+def rehearse(output: Output, file: Path, queries: int, rows: int, seconds: float) -> None:
+    """Ask again what users asked of a release, as things are and as they would be under another description.
+
+    Queries come from the query log, those of jobs among them. Nothing is changed. Exits with a fault if an answer
+    would differ; those that use * are listed by themselves.
+    """
+    from archive.backbone.rehearsal import Outcome, rehearse
+    from archive.ledger.querylog import QueryLog
+    from archive.releases import read_release
+
+    release = read_release(file)
+    found: dict[Outcome, list[dict[str, str]]] = {outcome: [] for outcome in Outcome}
+    with opened(output) as endpoint, output.progress({"queries": "queries"}) as advance:
+        log = QueryLog(endpoint.config.query_log_url)
+        asked = list(log.texts(queries))
+        log.close()
+        for rehearsed in rehearse(endpoint, release, asked, maxrec=rows, seconds=seconds):
+            found[rehearsed.outcome].append({"query": rehearsed.query, "detail": rehearsed.detail})
+            advance("queries", 1)
+    sentences = [f"{len(each)} {outcome}" for outcome, each in found.items() if each] or ["No query was logged."]
+    for outcome in (Outcome.STAR, Outcome.DIFFERS, Outcome.FAILS):
+        sentences += [f"{outcome}: {' '.join(each['query'].split())} ({each['detail']})" for each in found[outcome]]
+    output.result({str(outcome): each for outcome, each in found.items()}, *sentences)
+    if found[Outcome.DIFFERS] or found[Outcome.FAILS]:
+        raise click.exceptions.Exit(UsageFault.exit_code)
+
+
+@schema.command()
+@click.argument("old", metavar="OLD")
+@click.argument("new", metavar="NEW")
+@click.option("--html", type=click.Path(path_type=Path), help="Write a page for people to this file.")
+@click.pass_obj
+def diff(output: Output, old: str, new: str, html: Path | None) -> None:
+    """Tell what differs between two releases or versions: dr1 dr2, dr1_v1 dr1, or files."""
+    from archive.differences import differences
+
+    one, other = shown_schema(output, old), shown_schema(output, new)
+    found = differences(one, other)
+    if html is not None:
+        from archive.portal.differences import page
+
+        html.write_text(page(one, other, found), encoding="utf-8")
+    facts = [
+        {
+            "kind": str(each.kind),
+            "table": each.table,
+            "column": each.column,
+            "detail": each.detail,
+            "works": each.works,
+        }
+        for each in found
+    ]
+    output.result({"differences": facts}, *(map(str, found) if found else ("Nothing differs.",)))
+
+
+def shown_schema(output: Output, what: str) -> Schema:
+    """The schema of a release at its newest version, or at the one that is pinned (``dr1_v2``)."""
+    from archive.versions import unfold
+
+    name, pin, _ = what.rpartition("_v") if not what.endswith((".yaml", ".yml")) else (what, "", "")
+    release = _find(output, name if pin else what)
+    shown = {schema.name: schema for schema in unfold(release.schema, release.versions)}
+    wanted = what if pin else release.name
+    if pin and wanted == f"{name}_v1" and len(shown) == 1:
+        wanted = release.name
+    if wanted not in shown:
+        versions = ", ".join(known for known in shown if known != release.name)
+        raise NotFound(f"{release.name} has no version '{what}'.", f"It has {versions or 'one version only'}.")
+    return shown[wanted]
 
 
 @schema.command()

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from sqlalchemy import Connection, Row, func, select
 
+from archive.adql.proof import unsound
 from archive.faults import UsageFault
 from archive.ledger import events, idblocks, schema
 from archive.ledger.database import now
@@ -59,6 +60,7 @@ def register(transaction: Connection, release: Release) -> Registered:
     if before is not None and before.release.digest == release.digest:
         return before
     _check_facts(release)
+    _check_versions(release)
     idblocks.allocate(transaction, release)
     if before is not None and _has_rows(transaction, release.name):
         _check_fits(before.release, release)
@@ -87,6 +89,14 @@ def _check_facts(release: Release) -> None:
         raise UsageFault(
             f"Nothing is said of the IDs of {release.name}.",
             f"Write {release.name}{FACTS} beside its description, with 'schema', 'kind', 'id_block' and 'tables'.",
+        )
+
+
+def _check_versions(release: Release) -> None:
+    if troubles := unsound(release):
+        raise UsageFault(
+            "\n".join((f"The versions of {release.name} cannot be shown:", *(f"  {trouble}" for trouble in troubles))),
+            "Correct the expressions in the facts beside its description; 'archive schema check' tells the same.",
         )
 
 

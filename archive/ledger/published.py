@@ -11,7 +11,7 @@ from archive.ledger import descriptions, schema
 from archive.ledger.editions import as_edition, current_revision
 from archive.releases import Release
 from archive.tables import Catalog, Edition, Schema, Table
-from archive.versions import Version, unfold
+from archive.versions import Change, Version, tables_of, unfold
 
 Key = tuple[str, str]
 
@@ -25,9 +25,11 @@ class Published:
     editions: Mapping[Key, Edition]
 
 
-def read_published(transaction: Connection) -> Published:
+def read_published(transaction: Connection, instead: Release | None = None) -> Published:
     """What is published in this transaction. Only tables with rows in place are in the catalog, and no foreign key
     leads out of it.
+
+    With ``instead``, what it would be if that description were in force for its schema.
     """
     shown, edition = schema.published, schema.edition
     rows = transaction.execute(
@@ -36,11 +38,13 @@ def read_published(transaction: Connection) -> Published:
         .order_by(shown.c.schema)
     ).all()
     editions = {(row.schema, row.table): as_edition(row) for row in rows}
-    described = {row.schema: descriptions.by_id(transaction, row.shown_as) for row in rows}
+    described = {row.schema: descriptions.by_id(transaction, row.shown_as).release for row in rows}
+    if instead is not None and instead.name in described:
+        described[instead.name] = instead
     schemas = [
         version
-        for registered in described.values()
-        for version in unfold(_shown(registered.release.schema, editions), _versions(registered.release, editions))
+        for release in described.values()
+        for version in unfold(_shown(release.schema, editions), _versions(release, editions))
     ]
     return Published(current_revision(transaction), Catalog(schemas), editions)
 
@@ -48,9 +52,13 @@ def read_published(transaction: Connection) -> Published:
 def _versions(release: Release, editions: Mapping[Key, Edition]) -> tuple[Version, ...]:
     """The schema versions of a release, with the changes of tables that have rows in place."""
     return tuple(
-        Version(version.number, tuple(each for each in version.changes if (release.name, each.table) in editions))
+        Version(version.number, tuple(each for each in version.changes if _in_place(each, release.name, editions)))
         for version in release.versions
     )
+
+
+def _in_place(change: Change, schema: str, editions: Mapping[Key, Edition]) -> bool:
+    return all((schema, table) in editions for table in tables_of(change))
 
 
 def _shown(schema: Schema, editions: Mapping[Key, Edition]) -> Schema:

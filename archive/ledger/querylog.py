@@ -139,8 +139,10 @@ class QueryLog:
         try:
             with self._engine.execution_options(**{WRITES: True}).begin() as connection:
                 connection.execute(queries.insert(), [_row(entry) for entry in self._next])
-        except (sa.exc.SQLAlchemyError, Fault):
-            _log.exception("%d queries could not be logged; it will be tried again", len(self._next))
+        except Fault as fault:
+            _log.warning("%d queries wait to be logged: %s", len(self._next), fault)
+        except sa.exc.SQLAlchemyError:
+            _log.exception("%d queries wait to be logged", len(self._next))
         else:
             self._next = []
 
