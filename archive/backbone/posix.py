@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from archive.backbone.disk import Disk
-from archive.backbone.stores import STAGING, Opened, Staged, Store, steps, taken, unwritable
+from archive.backbone.stores import STAGING, Opened, Staged, Store, fingerprint, steps, taken, unwritable
 from archive.faults import FatalFault, NotFound
 
 T = TypeVar("T")
@@ -32,7 +33,7 @@ class PosixOpened(Opened):
         self._file = file
         about = os.fstat(file.fileno())
         self.size = about.st_size
-        self.fingerprint = f"{about.st_ino}-{about.st_mtime_ns}-{about.st_size}"
+        self.fingerprint = fingerprint(about)
         self._left = max(0, (self.size if last is None else min(last + 1, self.size)) - first)
         file.seek(first)
 
@@ -89,13 +90,13 @@ class PosixStore(Store):
     def commit_all(self, files: Sequence[tuple[Staged, str]]) -> None:
         self._check_writable()
         targets = [(staged, path, self.place(path)) for staged, path in files]
-        _side_by_side(lambda staged: staged.close(), [staged for staged, _, _ in targets])
+        side_by_side(lambda staged: staged.close(), [staged for staged, _, _ in targets])
         named: list[str] = []
         try:
             for staged, path, target in targets:
                 self._name(staged.path, path, target)
                 named.append(path)
-            _side_by_side(self._disk.fsync_dir, list({target.parent for _, _, target in targets}))
+            side_by_side(self._disk.fsync_dir, list({target.parent for _, _, target in targets}))
         except BaseException as error:
             for path in named:
                 self.delete(path)
@@ -178,7 +179,8 @@ class PosixStore(Store):
     def size(self, path: str) -> int | None:
         try:
             with self._reading(path):
-                return self.place(path).stat().st_size
+                about = self.place(path).stat()
+                return about.st_size if stat.S_ISREG(about.st_mode) else None
         except NotFound:
             return None
 
@@ -218,7 +220,7 @@ class PosixStore(Store):
         return NotFound(f"The store '{self.name}' has no file '{path}'.")
 
 
-def _side_by_side(work: Callable[[T], object], items: Sequence[T]) -> None:
+def side_by_side(work: Callable[[T], object], items: Sequence[T]) -> None:
     """Do ``work`` for all ``items``; what fails is raised when all have ended."""
     if len(items) < 2:
         for item in items:

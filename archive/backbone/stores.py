@@ -8,6 +8,7 @@ power cut. Stores know nothing of what files mean: that is the ledger's.
 from __future__ import annotations
 
 import hashlib
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -46,8 +47,10 @@ class Staged:
     """A file being written; file-like, so that writers of formats can be given one.
 
     Until it is committed it lies on this machine, at ``path``, whatever the store; so it can be read and checked
-    before it counts.
+    before it counts. ``fingerprint`` is that of the file in the store (see ``Opened``), known when it has its name.
     """
+
+    fingerprint: str | None = None
 
     def __init__(self, store: Store, disk: Disk, path: Path) -> None:
         self.path = path
@@ -108,6 +111,7 @@ class Staged:
             return
         try:
             self._disk.fsync(self._file)
+            self.fingerprint = fingerprint(os.fstat(self._file.fileno()))
         except OSError as error:
             raise unwritable(error) from error
         finally:
@@ -159,6 +163,7 @@ class Store(ABC):
     """Files under readable paths: relative, with ``/``.
 
     ``name`` is how the ledger calls the store. One that is not ``writable`` refuses every change with a ``UsageFault``.
+    A store that fails raises a ``FatalFault``, or a ``TransientFault`` where waiting may help.
     All methods may be called by several threads at once.
     """
 
@@ -209,7 +214,9 @@ class Store(ABC):
         at once take little longer than one.
 
         Raises:
-            FatalFault: a name is taken, or the store fails.
+            UsageFault: a file is larger than the store takes.
+        FatalFault: a name is taken, or the store fails.
+        TransientFault: the store cannot be reached.
         """
 
     @abstractmethod
@@ -240,7 +247,6 @@ class Store(ABC):
 
         Raises:
             NotFound: there is no such file.
-            FatalFault: the store fails.
         """
 
     @abstractmethod
@@ -249,7 +255,6 @@ class Store(ABC):
 
         Raises:
             NotFound: there is no such file.
-            FatalFault: the store fails.
         """
 
     @abstractmethod
@@ -271,6 +276,11 @@ class Store(ABC):
             raise UsageFault(
                 f"The store '{self.name}' is read-only.", "Files come in through another one: see the setting stores."
             )
+
+
+def fingerprint(about: os.stat_result) -> str:
+    """That of a file of this machine."""
+    return f"{about.st_ino}-{about.st_mtime_ns}-{about.st_size}"
 
 
 def unwritable(error: OSError) -> FatalFault:
