@@ -12,7 +12,7 @@ from archive.faults import TransientFault, UsageFault
 from archive.ledger import events, replicas, schema
 from archive.ledger.database import now
 from archive.ledger.events import Json
-from archive.ledger.replicas import Place
+from archive.ledger.replicas import Place, Want
 
 _AT_ONCE = 500  # values in one statement
 
@@ -166,6 +166,15 @@ def add_new(transaction: Connection, arrived: Sequence[tuple[Artifact, Mapping[s
     ]
     events.append_all(transaction, happened)
     return numbers
+
+
+def retract(transaction: Connection, due: Mapping[int, str]) -> None:
+    """Take files back (numbers and URIs): they count as never delivered, but for their names, which stay taken."""
+    table, time = schema.artifact, now()
+    for number in due:
+        transaction.execute(table.update().where(table.c.id == number).values(retracted=time))
+    replicas.want(transaction, list(due), Want.DROP)
+    events.append_all(transaction, [("retract", {"uri": uri}) for uri in due.values()])
 
 
 def is_registered(transaction: Connection, uri: str) -> bool:

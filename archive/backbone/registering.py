@@ -1,0 +1,162 @@
+"""The end of an ingest: received files are flushed, get their names, and become facts in one short transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import Connection
+
+from archive.backbone.endpoint import Endpoint
+from archive.backbone.receiving import Outcome, Received, Status
+from archive.backbone.registrar import remove_unregistered
+from archive.backbone.sources import Stored
+from archive.backbone.steps import step
+from archive.backbone.stores import Store
+from archive.ledger import arrivals, events, files, incidents, products, replicas
+from archive.ledger.arrivals import Arrival
+from archive.ledger.files import Artifact, Known
+from archive.ledger.replicas import Place
+
+_SIDE_BY_SIDE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """On whose behalf files are registered, and why if they said so."""
+
+    by: str | None = None
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class _Sorted:
+    """A batch as the ledger sees it: new files, those whose copy is restored, and those that change nothing."""
+
+    new: list[Received] = field(default_factory=list)
+    restored: dict[int, Received] = field(default_factory=dict)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+
+class Registering:
+    """Registers the batches of one arrival."""
+
+    def __init__(self, endpoint: Endpoint, arrival: Arrival, who: Who) -> None:
+        self._endpoint = endpoint
+        self._arrival = arrival
+        self._who = who
+        self._store = endpoint.stores[arrival.store]
+        self.seconds = 0.0  # that the last transaction took
+
+    def finish(self, received: Sequence[Received], claimed: int | None) -> list[Outcome]:
+        """Register a batch; afterwards the arrival claims so many bytes, or is over if that is None.
+
+        Raises:
+            TransientFault: the process was taken for dead.
+            FatalFault: the store or the ledger fails; nothing of the batch is left.
+        """
+        step("ingest.staged")
+        try:
+            placed = self._place(received)
+            step("ingest.named")
+            begun = time.monotonic()
+            found, left = self._register(placed, claimed)
+            self.seconds = time.monotonic() - begun
+        except BaseException:
+            self._withdraw()
+            raise
+        step("ingest.registered")
+        for store, path in left:
+            store.delete(path)
+        return found
+
+    def _place(self, received: Sequence[Received]) -> list[Received]:
+        """Flush the files and give them their names; what lay in a store already stays where it is."""
+        staged = [(each, self._path(each)) for each in received if each.staged is not None]
+        self._store.commit_all([(each.staged, path) for each, path in staged if each.staged is not None])
+        places = {id(each): Place(self._store.name, path) for each, path in staged}
+        adopted = [(each, each.request.source) for each in received if isinstance(each.request.source, Stored)]
+        with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
+            list(threads.map(lambda source: source.store.secure(source.path), [source for _, source in adopted]))
+        places |= {id(each): Place(source.store.name, source.path, adopted=True) for each, source in adopted}
+        return [replace(each, artifact=replace(each.artifact, place=places.get(id(each)))) for each in received]
+
+    def _path(self, received: Received) -> str:
+        return f"{self._arrival.folder}/{received.request.path}"
+
+    def _register(
+        self, placed: Sequence[Received], claimed: int | None
+    ) -> tuple[list[Outcome], list[tuple[Store, str]]]:
+        """What became of each, and the files that are needed no more."""
+        with self._endpoint.ledger.write(self._who.by, self._who.reason) as transaction:
+            arrivals.check_alive(transaction, self._arrival.process)
+            known = files.find(transaction, [each.artifact.uri for each in placed])
+            found = _sort(placed, known)
+            self._add_new(transaction, found.new)
+            left = self._restore(transaction, found.restored)
+            if claimed is None:
+                arrivals.end(transaction, [self._arrival.id])
+            else:
+                arrivals.claim(transaction, self._arrival.id, claimed)
+            step("ingest.registering")
+        used = {id(each) for each in (*found.new, *found.restored.values())}
+        unused = (each.artifact.place for each in placed if id(each) not in used)
+        return found.outcomes, left + [(self._store, place.path) for place in unused if place and not place.adopted]
+
+    def _add_new(self, transaction: Connection, new: Sequence[Received]) -> None:
+        told = [(each.artifact, each.product.facts() if each.product else {}) for each in new]
+        numbers = files.add_new(transaction, told)
+        known = {number: each.product for number, each in zip(numbers, new, strict=True) if each.product is not None}
+        products.add(transaction, known)
+        self._note(transaction, (each.artifact for each in new))
+
+    def _restore(self, transaction: Connection, restored: dict[int, Received]) -> list[tuple[Store, str]]:
+        """Files that have a good copy again; returns the copies that they had, for removal."""
+        if not restored:
+            return []
+        places = {number: each.artifact.place for number, each in restored.items() if each.artifact.place}
+        before = replicas.of(transaction, places)
+        replicas.add(transaction, places)
+        for each in restored.values():
+            incidents.close_incident(transaction, "bad-copy", each.artifact.uri)
+            events.append(transaction, "restore", {"uri": each.artifact.uri})
+        self._note(transaction, (each.artifact for each in restored.values()))
+        return [
+            (self._endpoint.stores[copy.place.store], copy.place.path)
+            for number, copies in before.items()
+            for copy in copies
+            if copy.place.store == places[number].store and copy.place.path != places[number].path
+            if not copy.place.adopted and copy.place.bundle is None
+        ]
+
+    def _note(self, transaction: Connection, came: Iterable[Artifact]) -> None:
+        sizes = [each.size for each in came if each.place is not None and not each.place.adopted]
+        if sizes:
+            arrivals.note(transaction, self._store.name, len(sizes), sum(sizes))
+
+    def _withdraw(self) -> None:
+        """Take back names that did not become facts; a commit whose outcome is unknown is looked up."""
+        if self._arrival.folder is not None:
+            remove_unregistered(self._endpoint, self._arrival.store, self._arrival.folder)
+
+
+def _sort(placed: Sequence[Received], known: dict[str, Known]) -> _Sorted:
+    found = _Sorted()
+    for each in placed:
+        before = known.get(each.artifact.uri)
+        fault = files.refusal(before, each.artifact) if before is not None else None
+        if before is None:
+            found.new.append(each)
+            status = Status.NEW
+        elif fault is not None:
+            status = Status.REFUSED
+        elif before.artifact.place is None and each.artifact.place is not None:
+            found.restored[before.id] = each
+            status = Status.RESTORED
+        else:
+            status = Status.KNOWN
+        artifact = before.artifact if before is not None and status is Status.KNOWN else each.artifact
+        found.outcomes.append(Outcome(each.request, each.artifact.uri, status, None if fault else artifact, fault))
+    return found
