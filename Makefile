@@ -51,6 +51,7 @@ requirements: $(VENV)/.tests  ## write docs/requirements.md from the marks on te
 
 sample: $(VENV)/.tests  ## make the shipped sample again from $(BENCH_DATA)
 	$(BIN)/python scripts/make_sample.py
+	$(BIN)/python scripts/make_images.py
 
 clean:  ## remove the demo and what tools left behind (the virtual environments stay; `rm -r .venv .venv-felis`)
 	rm -rf demo-home build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -161,7 +161,6 @@ class ProductType:
     items: tuple[Item, ...] = ()
     inputs: tuple[Role, ...] = ()
     is_image: bool = False
-    has_kernel: bool = False
 
     @cached_property
     def by_name(self) -> Mapping[str, Item]:
@@ -285,7 +284,6 @@ class _Reader:
             items,
             roles,
             bool(entry.flag("image")),
-            bool(entry.flag("kernel")),
         )
         entry.close()
         return found

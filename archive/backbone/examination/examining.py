@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from archive.backbone.examination import positions, times
+from archive.backbone.examination import kernels, positions, times
 from archive.backbone.examination.facts import GIVEN, Fact, Value, facts_of
 from archive.backbone.examination.headers import Headers, Misread, Told
 from archive.backbone.examination.reading import Unfit, value_of
@@ -132,12 +132,17 @@ class _Examination:
         if item.name not in self._given:
             return None
         try:
-            return Fact(value_of(item, self._given[item.name]), GIVEN)
-        except Unfit as error:
+            value = value_of(item, self._given[item.name])
+            if item.name == kernels.ITEM and isinstance(value, Mapping):
+                kernels.from_json(value)
+            return Fact(value, GIVEN)
+        except (Unfit, kernels.NoKernel) as error:
             self._problems.append(f"--set {item.name}={self._given[item.name]}: {error}.")
             return Fact.null("wrong")
 
     def _found(self, item: Item) -> Fact:
+        if item.name == kernels.ITEM:
+            return self._kernel()
         if item.form is Form.RECORD:
             return self._record(item)
         content = self._told_by_content(item)
@@ -172,6 +177,14 @@ class _Examination:
             self._problems.append(f"{item.name}: {error.source} {error.message}.")
             return Fact.null("wrong")
         return Fact(found, "headers") if any(value is not None for value in found.values()) else Fact(None)
+
+    def _kernel(self) -> Fact:
+        try:
+            found = kernels.read_kernel(self._inspected.hdus if self._inspected else ())
+        except kernels.NoKernel as error:
+            self._problems.append(f"{kernels.ITEM}: {error}.")
+            return Fact.null("wrong")
+        return Fact(found[0].json, found[1]) if found else Fact(None)
 
     def _told_by_content(self, item: Item) -> Value | None:
         inspected = self._inspected

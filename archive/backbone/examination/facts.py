@@ -8,7 +8,7 @@ from typing import cast
 
 from archive.ledger.events import Json
 
-Value = str | int | float | bool | Mapping[str, "str | int | float | bool | None"]
+Value = str | int | float | bool | Mapping[str, Json]
 """What an item may have: times as ISO 8601 without zone, records as mappings of keywords to values."""
 
 GIVEN = "given"

@@ -181,19 +181,32 @@ class _Data:
     def trouble(self) -> str | None:
         """What a checksum or the padding shows to be wrong, or None."""
         data = self._sum.total if self._sum is not None else 0
-        declared = (self.cards.text("DATASUM") or "").strip() or str(self.cards.whole("DATASUM", -1))
-        if "DATASUM" in self.cards and declared != "-1":
-            if not declared.isdigit():
-                return f"DATASUM must be a number in quotes, not '{declared[:40]}'."
-            if int(declared) % _ONES != data % _ONES:
-                return (
-                    f"DATASUM is {declared}, but the sum of the data is {data % _ONES}: bytes of the data have changed."
-                )
-        if (self.cards.text("CHECKSUM") or "").strip():
-            whole = _Sum()
-            whole.add(memoryview(self.raw))
-            if (whole.total + data) % _ONES:
-                return "CHECKSUM does not fit: bytes of the header or the data have changed."
+        return self._datasum_trouble(data) or self._checksum_trouble(data) or self._padding_trouble()
+
+    def _datasum_trouble(self, data: int) -> str | None:
+        if "DATASUM" not in self.cards:
+            return None
+        told = self.cards.text("DATASUM")
+        declared = str(self.cards.whole("DATASUM", -1)) if told is None else told.strip()
+        if declared and not declared.isdigit():
+            return f"DATASUM must be a number in quotes, not '{declared[:40]}'."
+        if declared and int(declared) % _ONES != data % _ONES:
+            return f"DATASUM is {declared}, the sum of the data is {data % _ONES}: bytes of the data have changed."
+        return None
+
+    def _checksum_trouble(self, data: int) -> str | None:
+        if "CHECKSUM" not in self.cards:
+            return None
+        told = self.cards.text("CHECKSUM")
+        if told is None:
+            return "CHECKSUM must be a text in quotes."
+        whole = _Sum()
+        whole.add(memoryview(self.raw))
+        if told.strip() and (whole.total + data) % _ONES:
+            return "CHECKSUM does not fit: bytes of the header or the data have changed."
+        return None
+
+    def _padding_trouble(self) -> str | None:
         if self._wrong_fill is not None:
             return (
                 f"byte {self._wrong_fill:,} of the data, behind the {self.cards.size:,} that follow from "
