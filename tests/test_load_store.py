@@ -9,8 +9,8 @@ import pytest
 
 from archive.backbone import catalogs
 from archive.backbone.endpoint import Endpoint
-from archive.backbone.registrar import Arrival, register
 from archive.backbone.posix import PosixStore
+from archive.backbone.registrar import Arrival, register
 from archive.backbone.stores import Store
 from archive.faults import FatalFault, UsageFault
 from tests.archives import make, reopened, snapshot

@@ -20,8 +20,8 @@ from sqlalchemy import Connection, select
 
 from archive.backbone import catalogs
 from archive.backbone.endpoint import Endpoint
-from archive.backbone.registrar import Arrival
 from archive.backbone.publish import publish, remove_retired
+from archive.backbone.registrar import Arrival
 from archive.ledger import files, schema
 from archive.ledger.files import Part, State
 from tests.archives import make
