@@ -121,14 +121,18 @@ class _Adapter:
     def widened(self, node: Any) -> Any:
         """``node`` with the tables that are brought along beside those that need them."""
         if isinstance(node, bound.Stored):
-            source: bound.Source = node
-            for brought in self.brought.get(node.alias, ()):
-                source = bound.Join(JoinKind.LEFT, source, brought.stored, brought.on)
-            return source
+            return self._beside(node, node.alias)
         if isinstance(node, tuple):
             return tuple(self.widened(part) for part in node)
         changes = {name: self.widened(getattr(node, name)) for name in bound.PARTS.get(type(node), ())}
         return replace(node, **changes) if changes else node
+
+    def _beside(self, source: bound.Source, alias: str) -> bound.Source:
+        """``source`` and what ``alias``, one of its tables, brings along; each of these may bring along more."""
+        for brought in self.brought.get(alias, ()):
+            source = bound.Join(JoinKind.LEFT, source, brought.stored, brought.on)
+            source = self._beside(source, brought.stored.alias)
+        return source
 
     def _inner(self, value: Any, above: tuple[bound.Field, ...]) -> Any:
         """An expanded expression, its own fields adapted in turn (a version over a version)."""
