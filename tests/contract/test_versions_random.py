@@ -215,7 +215,11 @@ def asked(world: World, catalog: Catalog, query: str) -> tuple[tuple[Column, ...
 
 @pytest.mark.requirement("DMS-DBB-REQ-0054")
 @pytest.mark.requirement("DMS-DBB-REQ-0030")
-@settings(deadline=None, max_examples=max(5, settings.default.max_examples // 20), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None,
+    max_examples=max(5, settings.default.max_examples // 20),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(seed=st.integers(0, 2**32))
 def test_a_query_of_any_version_has_the_same_answer_at_every_later_one(held: World, seed: int) -> None:
     past = Past(random.Random(seed))
