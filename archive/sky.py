@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import Latitude, Longitude
-from cdshealpix.nested import cone_search, healpix_to_lonlat, lonlat_to_healpix
+from cdshealpix.nested import cone_search, healpix_to_lonlat, lonlat_to_healpix, neighbours
 from numpy.typing import ArrayLike, NDArray
 
 ORDER = 29
@@ -36,6 +36,7 @@ _FINEST = 26  # a cover of finer cells would be narrower than rounding in the po
 _SLACK = 1e-7  # degrees added to every region: about one cell of order 29, far above rounding
 _CELL_WIDTH = 58.6323  # degrees, square root of the area of a base cell
 _CELL_REACH = 1.05  # a cell's corners lie within this many widths of its centre, at every order
+_CELL_DEPTH = 0.33  # from anywhere in a cell it is further than this many widths to beyond its neighbours
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,23 @@ def healpix_29(lon: ArrayLike, lat: ArrayLike) -> NDArray[np.int64]:
         found = lonlat_to_healpix(Longitude(lons[known], u.deg), Latitude(lats[known], u.deg), ORDER)
         cells[known] = found.astype(np.int64)
     return cells
+
+
+def cells_near(
+    lon: NDArray[np.float64], lat: NDArray[np.float64], radius: float
+) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
+    """The cells of one order in which positions within ``radius`` (degrees) of given ones may lie.
+
+    Returns how many bits shorter than at order 29 their numbers are, and pairs as two arrays: the index of a given
+    position and a cell. Of one position no cell comes twice; what is no position has none.
+    """
+    depth = _depth_for((radius + _SLACK) / _CELL_DEPTH)
+    own = healpix_29(lon, lat)
+    known = np.flatnonzero(own >= 0)
+    shift = 2 * (ORDER - depth)
+    around = neighbours((own[known] >> shift).astype(np.uint64), depth)
+    there = around >= 0  # at some corners only three cells meet
+    return shift, np.repeat(known, there.sum(axis=1)), around[there].astype(np.int64)
 
 
 def cone_ranges(lon: float, lat: float, radius: float, most: int = _MOST_RANGES) -> Ranges:

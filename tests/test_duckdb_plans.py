@@ -8,20 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
 from archive.engine.contract import Bindings
-from archive.engine.duckdb import DuckDB
-from archive.engine.duckdb_dialect import DIALECT
+from archive.engine.duckdb import DuckDB, prepare
 from archive.engine.duckdb_macros import MACROS
-from archive.engine.select import Place, statement
+from archive.engine.select import Place
 from archive.tables import Edition, Table
 
 from .contract.world import World, number, rows_of, sky_rows, sky_table
 
 STARS = sky_table("stars", number("mag"))
 MINE = Table("TAP_UPLOAD", "mine", STARS.columns[:3])
+FIELD = Table("TAP_UPLOAD", "field", STARS.columns[:3])
 COUNT = 1_000_000
 GROUPS = -(-COUNT // 122_880)
 
@@ -29,9 +30,8 @@ GROUPS = -(-COUNT // 122_880)
 class Plans:
     """Runs statements on an edition with a connection of its own, and reads what they cost."""
 
-    def __init__(self, world: World, edition: Edition, file: Path) -> None:
+    def __init__(self, world: World, file: Path) -> None:
         self._world = world
-        self._edition = edition
         self._database = duckdb.connect()
         self._database.execute(MACROS)
         self._database.execute(f"ATTACH '{file}' AS e1 (READ_ONLY)")
@@ -39,17 +39,14 @@ class Plans:
     def of(self, query: str) -> dict[str, Any]:
         """The plan of ``query`` after it ran."""
 
-        def locate(table: Table) -> Place:
-            if table.key == STARS.key:
-                return Place(sa.table("t", schema="e1"), self._edition.physical, self._edition.rows, healpix=True)
-            rows = self._world.bindings.arrow[table.key]
-            physical = {column.name: f"c{at}" for at, column in enumerate(table.columns, 1)}
-            self._database.register("a1", rows.rename_columns(list(physical.values())))
-            return Place(sa.table("a1"), physical, rows.num_rows, healpix=False)
+        def place(edition: Edition) -> Place:
+            return Place(sa.table("t", schema="e1"), edition.physical, edition.rows, healpix=True)
 
-        compiled = statement(self._world.understood(query), locate).compile(dialect=DIALECT)
-        values = [compiled.params[name] for name in compiled.positiontup or ()]
-        ((_, text),) = self._database.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {compiled}", values).fetchall()
+        prepared = prepare(self._world.understood(query), self._world.bindings, None, place)
+        for name, rows in prepared.views.items():
+            self._database.register(name, rows)
+        explained = f"EXPLAIN (ANALYZE, FORMAT JSON) {prepared.text}"
+        ((_, text),) = self._database.execute(explained, prepared.parameters).fetchall()
         return json.loads(text)
 
     def read(self, query: str) -> tuple[int, int]:
@@ -73,8 +70,10 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> Plans:
     places = sky_rows(COUNT, seed=1)
     edition = world.publish(STARS, rows_of(STARS, **places))
     world.give(MINE, rows_of(MINE, **{name: values[:5000] for name, values in places.items()}))
+    here = {name: values[np.hypot(places["ra"] - 100, places["dec"] - 10) < 5] for name, values in places.items()}
+    world.give(FIELD, rows_of(FIELD, **here))
     engine.close()
-    return Plans(world, edition, folder / "editions" / edition.place)
+    return Plans(world, folder / "editions" / edition.place)
 
 
 CONE = "circle(10.7, 41.3, 0.5)"
@@ -121,6 +120,14 @@ def test_two_cones_read_two_parts(plans: Plans) -> None:
     assert plans.read(query)[0] <= 4
     assert plans.read(f"{query} or 1 = contains(point(ra, dec), polygon(80, 1, 81, 1, 81, 2))")[0] <= 6
     assert plans.read(f"{query} or id = 7")[0] == GROUPS
+
+
+@pytest.mark.parametrize("where", ["m join sky.stars s on", "m, sky.stars s where"])
+def test_positions_of_one_field_read_the_stars_of_that_field(plans: Plans, where: str) -> None:
+    query = f"select m.id, s.id from TAP_UPLOAD.field {where} distance(m.ra, m.dec, s.ra, s.dec) < 0.001"
+    groups, rows = plans.read(query)
+    assert 1 <= groups <= 4
+    assert rows <= COUNT / 4
 
 
 def test_what_cannot_be_pruned_is_read_whole(plans: Plans) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive.sky import CELLS, Outline, cells_of, cone_ranges, few_ranges, healpix_29, polygon_ranges
+from archive.sky import CELLS, Outline, cells_near, cells_of, cone_ranges, few_ranges, healpix_29, polygon_ranges
 from tests.contract.spheres import around, cones, outlines, separations
 
 
@@ -42,6 +42,17 @@ def test_cones_are_covered(cone: object) -> None:
     distances = np.concatenate([np.full(100, cone.radius), cone.radius * np.sqrt(random.uniform(0, 1, 300))])
     inside = np.array(around((cone.lon, cone.lat), random.uniform(0, 360, 400), distances))
     assert covered(healpix_29(inside[:, 0], inside[:, 1]), ranges).all()
+
+
+@pytest.mark.parametrize("cone", [cone for cone in cones(200, seed=9) if cone.radius <= 10], ids=str)
+def test_what_is_near_is_in_the_cells_near(cone: object) -> None:
+    random = np.random.default_rng(3)
+    distances = np.concatenate([np.full(100, cone.radius), cone.radius * np.sqrt(random.uniform(0, 1, 300))])
+    inside = np.array(around((cone.lon, cone.lat), random.uniform(0, 360, 400), distances))
+    shift, index, cells = cells_near(np.array([np.nan, cone.lon]), np.array([0.0, cone.lat]), cone.radius)
+    assert set(index.tolist()) == {1}
+    assert len(cells) == len(set(cells.tolist())) <= 9
+    assert set((healpix_29(inside[:, 0], inside[:, 1]) >> shift).tolist()) <= set(cells.tolist())
 
 
 def test_covers_are_not_much_larger_than_what_they_cover() -> None:

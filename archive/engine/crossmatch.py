@@ -14,9 +14,12 @@ from dataclasses import dataclass, fields, replace
 
 from archive.adql import bound
 from archive.adql.tree import JoinKind
+from archive.columns import Datatype
 from archive.engine.sphere import constant_vertices, number
+from archive.tables import Position, Table
 
 _WIDEST = 20.0  # degrees; beyond, cells separate too little
+_PLAIN = 10.0  # degrees; further around a position there may lie more cells than its own and the next
 _NARROWEST = 0.005  # degrees; finer cells would hold less than a row in any catalog
 _MANY = 4  # times as many rows: then the larger source is thinned before it is multiplied
 
@@ -41,7 +44,7 @@ class Celled:
     """A source whose rows stand once for each cell they reach; ``lon`` and ``lat`` are the other side's position.
 
     Where the source is much larger than the other side, ``thinner`` is that: only rows in cells that the other
-    side reaches are multiplied.
+    side reaches are multiplied. ``other`` is the other side where that is one stored table.
     """
 
     leaf: Leaf
@@ -49,6 +52,7 @@ class Celled:
     lon: bound.Value
     lat: bound.Value
     thinner: bound.Stored | None
+    other: Table | None
 
     @property
     def alias(self) -> str:
@@ -180,14 +184,55 @@ class _Plan:
         return alias in self._here and alias not in self.celled
 
     def _celled(self, pair: _Pair, leaf: Leaf, cost: int) -> Celled:
-        thinner = None
         others = sources((pair.lon, pair.lat))
-        if len(others) == 1 and height(pair.around) is not None:
-            alias = str(next(iter(others)))
-            other = self._here.get(alias) or self._stored(alias)
-            if isinstance(other, bound.Stored) and cost > _MANY * self._size(other):
-                thinner = other
-        return Celled(leaf, pair.around, pair.lon, pair.lat, thinner)
+        alias = str(next(iter(others)))
+        other = self._here.get(alias) or self._stored(alias)
+        if len(others) > 1 or not isinstance(other, bound.Stored):
+            return Celled(leaf, pair.around, pair.lon, pair.lat, None, None)
+        thin = height(pair.around) is not None and cost > _MANY * self._size(other)
+        return Celled(leaf, pair.around, pair.lon, pair.lat, other if thin else None, other.table)
+
+
+@dataclass(frozen=True, slots=True)
+class NearColumns:
+    """A stored table of which each row reaches ``radius`` degrees around the position in two of its columns.
+
+    On the ``other`` side are positions by which a table's rows are sorted, if it has been given their cells.
+    """
+
+    table: Table
+    lon: str
+    lat: str
+    radius: float
+    other: Table
+
+
+def near_columns(celled: Celled) -> NearColumns | None:
+    """What a celled source reaches, where that is so plain that it can be told without the engine."""
+    around, leaf, other = celled.around, celled.leaf, celled.other
+    radius = None if around.radius is None else number(around.radius)
+    if not isinstance(leaf, bound.Stored) or celled.thinner is not None or radius is None or radius > _PLAIN:
+        return None
+    if other is None or _names(celled.lon, celled.lat) != other.position:
+        return None
+    match _plain(around.lon), _plain(around.lat):
+        case bound.Field(lon_of, lon), bound.Field(lat_of, lat) if lon_of == lat_of == leaf.alias:
+            return NearColumns(leaf.table, lon, lat, radius, other)
+    return None
+
+
+def _names(lon: bound.Value, lat: bound.Value) -> Position | None:
+    match lon, lat:
+        case bound.Field(name=lon_name), bound.Field(name=lat_name):
+            return Position(lon_name, lat_name)
+    return None
+
+
+def _plain(value: bound.Value | None) -> bound.Value | None:
+    """A number without what makes it a double."""
+    if isinstance(value, bound.Convert) and value.column.datatype is Datatype.DOUBLE:
+        return value.operand
+    return value
 
 
 def height(around: Surroundings) -> float | None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
 
@@ -26,14 +27,16 @@ from archive.engine.contract import Bindings, Engine, Limits, Stream
 from archive.engine.duckdb_dialect import DIALECT
 from archive.engine.duckdb_root import Root
 from archive.engine.duckdb_running import Running, give_way
-from archive.engine.select import Place, statement
+from archive.engine.select import Place, Spread, statement
 from archive.engine.watch import Watch
 from archive.faults import UsageFault
+from archive.sky import cells_near, few_ranges
 from archive.tables import Edition, Table
 
 _BATCH = 16_384  # rows; the first byte leaves after one of these
 _QUICK_SHARE = 0.25  # of the memory, for statements that read little; the rest is for those that give way
 _QUICK_THREADS = 1  # in which a statement that reads little computes: more cost it more than they save
+_MOST_SPREAD = 100_000  # uploaded rows whose cells are found before the statement is sent
 _MEMORY = re.compile(r"([\d.]+)(\D+)")
 
 
@@ -57,6 +60,7 @@ class DuckDB(Engine):
     """
 
     name = "duckdb"
+    foresees = True
 
     def __init__(
         self, folder: Path, *, threads: int | None = None, memory: str | None = None, scratch: Path | None = None
@@ -74,7 +78,7 @@ class DuckDB(Engine):
 
     def run(self, query: Bound, bindings: Bindings, limits: Limits) -> Stream:
         root = self._patient() if limits.gives_way else self._first
-        prepared = _prepare(query, bindings, limits.rows, root)
+        prepared = prepare(query, bindings, limits.rows, root.place)
         running = Running(root.cursor(), self._watch, limits.seconds, gives_way=limits.gives_way)
         if limits.stop is not None:
             limits.stop.then(running.close)
@@ -86,10 +90,10 @@ class DuckDB(Engine):
         return Stream(query.columns, _exact(running.batches(), query.columns), running.close, running.whole)
 
     def sql(self, query: Bound, bindings: Bindings) -> str:
-        return _prepare(query, bindings, None, self._first).text
+        return prepare(query, bindings, None, self._first.place).text
 
     def plan(self, query: Bound, bindings: Bindings) -> str:
-        prepared = _prepare(query, bindings, None, self._first)
+        prepared = prepare(query, bindings, None, self._first.place)
         cursor = self._first.cursor()
         try:
             for name, table in prepared.views.items():
@@ -144,20 +148,24 @@ class DuckDB(Engine):
             yield self._second
 
 
-def _prepare(query: Bound, bindings: Bindings, rows: int | None, root: Root) -> Prepared:
-    """The statement of ``query`` for ``root``, with the editions it reads attached there."""
+def prepare(query: Bound, bindings: Bindings, rows: int | None, place: Callable[[Edition], Place]) -> Prepared:
+    """The statement of ``query``, of at most ``rows`` rows; ``place`` tells where those of an edition lie."""
     views: dict[str, pa.Table] = {}
     given: dict[tuple[str, str], Place] = {}
 
     def locate(table: Table) -> Place:
         if table.key in bindings.editions:
-            return root.place(bindings.editions[table.key])
+            return place(bindings.editions[table.key])
         if table.key not in given:
             given[table.key] = _view(table, bindings.arrow[table.key], views)
         return given[table.key]
 
+    def spread(table: Table, lon: str, lat: str, radius: float) -> Spread | None:
+        rows = bindings.arrow.get(table.key)
+        return None if rows is None else _spread(table, rows, views, (lon, lat, radius))
+
     try:
-        compiled = statement(query, locate, rows).compile(dialect=DIALECT)
+        compiled = statement(query, locate, rows, spread).compile(dialect=DIALECT)
     except RecursionError:
         raise UsageFault("The query is nested too deeply.", "Split it with WITH, or into several queries.") from None
     values = compiled.params
@@ -170,6 +178,20 @@ def _view(table: Table, rows: pa.Table, views: dict[str, pa.Table]) -> Place:
     physical = {column.name: f"c{at}" for at, column in enumerate(table.columns, 1)}
     views[name] = rows.rename_columns(list(physical.values()))
     return Place(sa.table(name), physical, rows.num_rows, healpix=False)
+
+
+def _spread(table: Table, rows: pa.Table, views: dict[str, pa.Table], around: tuple[str, str, float]) -> Spread | None:
+    """Arrow rows that came with the request, each once for every cell near its position; few, so done here."""
+    lon, lat, radius = around
+    if rows.num_rows > _MOST_SPREAD:
+        return None
+    names = [column.name for column in table.columns]
+    degrees = [rows.column(names.index(name)).cast(pa.float64()).to_numpy() for name in (lon, lat)]
+    shift, index, cells = cells_near(degrees[0], degrees[1], radius)
+    place = _view(table, rows.take(index), views)
+    name = place.source.name
+    views[name] = views[name].append_column("k1", pa.array(cells))
+    return Spread(place, shift, few_ranges((cell << shift, (cell + 1) << shift) for cell in np.unique(cells).tolist()))
 
 
 def _exact(batches: Iterator[pa.RecordBatch], columns: Sequence[Column]) -> Iterator[pa.RecordBatch]:

@@ -20,6 +20,7 @@ from archive.columns import Column
 from archive.engine import crossmatch
 from archive.engine import elements as el
 from archive.engine.sphere import HEALPIX, Sphere, any_of
+from archive.sky import CELLS, Ranges
 from archive.tables import Table
 
 
@@ -38,20 +39,42 @@ class Place:
 
 Locate = Callable[[Table], Place]
 
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A table whose rows stand once for each HEALPix cell near them, the cell in the column ``k1``.
+
+    The numbers of its cells are ``shift`` bits shorter than those of order 29; all lie in ``ranges`` of these.
+    """
+
+    place: Place
+    shift: int
+    ranges: Ranges
+
+
+Spreading = Callable[[Table, str, str, float], Spread | None]
+"""Spreads the rows of a table over the cells within a radius (degrees) of two columns; None where they are not ours."""
+
 Cells = dict[tuple[str, str], str]
 """Names of longitude and latitude -> name of the column that holds the HEALPix cell by which rows are sorted."""
 
 
-def statement(query: bound.Bound, locate: Locate, rows: int | None = None) -> SelectBase:
+def statement(
+    query: bound.Bound, locate: Locate, rows: int | None = None, spread: Spreading | None = None
+) -> SelectBase:
     """The statement that answers ``query``, of at most ``rows`` rows; its outputs are in the order of its columns."""
-    return Writer(locate).whole(query, rows)
+    return Writer(locate, spread).whole(query, rows)
 
 
 class Writer:
-    """Writes one statement. ``locate`` tells where the rows of a stored table lie."""
+    """Writes one statement. ``locate`` tells where the rows of a stored table lie, ``spread`` prepares those that came
+    with the request to be joined by position.
+    """
 
-    def __init__(self, locate: Locate) -> None:
+    def __init__(self, locate: Locate, spread: Spreading | None = None) -> None:
         self._locate = locate
+        self._spread = spread
+        self._spreads: dict[str, Spread] = {}  # by alias
         self._places: dict[str, tuple[Table, Place]] = {}  # by alias
         self._cells: dict[str, Cells] = {}  # by alias
         self._common: dict[str, tuple[CTE, Cells]] = {}
@@ -183,6 +206,9 @@ class Writer:
 
     def _celled(self, celled: crossmatch.Celled) -> FromClause:
         """A source with a row for each cell it reaches; a polygon's outline is made once for all its rows."""
+        spread = self._spread_out(celled)
+        if spread is not None:
+            return spread
         leaf, height = self._with_height(celled.leaf, celled)
         reach = [*self._reach(celled.around), height]
         polygon = celled.around.polygon
@@ -197,6 +223,18 @@ class Writer:
         if celled.thinner is not None:
             made = made.where(self._may_match(celled, celled.thinner, reach))
         return made.subquery(celled.alias)
+
+    def _spread_out(self, celled: crossmatch.Celled) -> FromClause | None:
+        """A source whose cells need not be computed by the engine, if the other side has its cells stored."""
+        near = crossmatch.near_columns(celled)
+        if near is None or self._spread is None or not self._locate(near.other).healpix:
+            return None
+        spread = self._spread(near.table, near.lon, near.lat, near.radius)
+        if spread is None:
+            return None
+        self._places[celled.alias] = (near.table, spread.place)
+        self._spreads[celled.alias] = spread
+        return spread.place.source.alias(celled.alias)
 
     def _may_match(self, celled: crossmatch.Celled, thinner: bound.Stored, reach: list[el.Term]) -> el.Term:
         """True for rows in a cell that the other side of the join reaches."""
@@ -236,6 +274,9 @@ class Writer:
         celled, test = keyed.celled, keyed.test
         lon, lat, known = self.value(celled.lon), self.value(celled.lat), crossmatch.height(celled.around)
         cell: el.Term = el.Ref(crossmatch.other_side(celled), "k2")
+        stored, spread = self._sphere.cell(celled.lon, celled.lat), self._spreads.get(celled.alias)
+        if stored is not None and spread is not None:
+            return self._in_cells(celled, test, stored, spread)
         if known is not None:
             cell = el.Invoke("match_cell", (lon, lat, el.Real(known)))
         same = el.Infix("=", (el.Ref(celled.alias, "k1"), cell))
@@ -243,6 +284,16 @@ class Writer:
             return el.Infix("AND", (same, self.condition(test)))
         inside = el.Invoke("point_in_outline", (lon, lat, el.Ref(celled.alias, "o1")))
         return el.Infix("AND", (same, inside))
+
+    def _in_cells(
+        self, celled: crossmatch.Celled, test: bound.Near | bound.Within, stored: el.Ref, spread: Spread
+    ) -> el.Term:
+        """A test of rows in equal cells; where these lie in a part of the sky only, that part alone is read."""
+        cell = el.Infix(">>", (stored, el.Whole(spread.shift)))
+        terms = [el.Infix("=", (el.Ref(celled.alias, "k1"), cell)), self.condition(test)]
+        if sum(high - low for low, high in spread.ranges) < CELLS * _PART:
+            terms.append(el.InRanges(stored, spread.ranges))
+        return el.Infix("AND", terms)
 
     def _size(self, leaf: crossmatch.Leaf) -> int:
         """How many rows a source has, about; a subquery counts for as many as the largest table in it."""
@@ -376,6 +427,7 @@ class Writer:
 
 
 _UNKNOWN_ROWS = 100_000
+_PART = 0.25  # of the sky; to leave out less is not worth a test of each row
 
 _SETS: Mapping[tuple[SetKind, bool], Callable[..., Any]] = {
     (SetKind.UNION, False): sa.union,

@@ -66,7 +66,7 @@ class Sphere:
 
     def healpix_index(self, order: bound.Value, lon: bound.Value, lat: bound.Value) -> el.Term | None:
         """The cell of a position as a shift of the one that is stored, where it is."""
-        cell, at = self._cell(lon, lat), number(order)
+        cell, at = self.cell(lon, lat), number(order)
         if cell is None or at is None or not 0 <= at <= 29:
             return None
         return el.Infix(">>", (cell, el.Whole(2 * (29 - int(at)))))
@@ -110,7 +110,7 @@ class Sphere:
         return [self._writer.value(value) for value in values]
 
     def _within_ranges(self, lon: bound.Value, lat: bound.Value, ranges: Ranges, test: el.Term) -> el.Term:
-        cell = self._cell(lon, lat)
+        cell = self.cell(lon, lat)
         if cell is None or ranges == ((0, CELLS),):
             return test
         return el.Infix("AND", (el.InRanges(cell, self._worthwhile(cell, ranges)), test))
@@ -123,7 +123,7 @@ class Sphere:
         span = ranges[-1][1] - ranges[0][0]
         return ((ranges[0][0], ranges[-1][1]),) if found[1].rows * span / CELLS < self.few_rows else ranges
 
-    def _cell(self, lon: bound.Value, lat: bound.Value) -> el.Ref | None:
+    def cell(self, lon: bound.Value, lat: bound.Value) -> el.Ref | None:
         """The stored HEALPix cell of a position, if it is the one its table is sorted by."""
         if not (isinstance(lon, bound.Field) and isinstance(lat, bound.Field) and lon.source == lat.source):
             return None
@@ -133,7 +133,7 @@ class Sphere:
     def _in_pixels(self, inner: bound.Value, outer: bound.Pixels) -> el.Term:
         if not isinstance(inner, bound.PointOf):
             raise _only_points()
-        cell: el.Term | None = self._cell(inner.lon, inner.lat)
+        cell: el.Term | None = self.cell(inner.lon, inner.lat)
         if cell is None:
             cell = el.Invoke("ivo_healpix_index", (el.Whole(29), *self._terms(inner.lon, inner.lat)))
         if len(outer.ranges) <= _MOST_WRITTEN:
