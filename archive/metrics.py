@@ -15,7 +15,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 
-from archive.faults import Fault
+from archive.faults import Fault, TransientFault
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where the processes meet; prometheus_client's own name for it
 TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -95,7 +95,7 @@ class Metrics:
 
 
 class _Jobs:
-    """How jobs stand, when asked."""
+    """How jobs stand, when asked; nothing while their database cannot be reached, which all other numbers outlive."""
 
     def __init__(self, standing: Callable[[], Standing]) -> None:
         self._standing = standing
@@ -105,7 +105,11 @@ class _Jobs:
 
     def collect(self) -> Iterator[Metric]:
         family = GaugeMetricFamily("archive_jobs", "Jobs by phase and lane.", labels=("phase", "lane"))
-        for (phase, lane), count in self._standing().items():
+        try:
+            standing = self._standing()
+        except TransientFault:
+            return
+        for (phase, lane), count in standing.items():
             family.add_metric((phase, lane), count)
         yield family
 

@@ -14,16 +14,20 @@ from pathlib import Path
 
 import pytest
 
-_OPTIONS = "-c listen_addresses= -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_connections=50"
+_OPTIONS = "-c listen_addresses= -c fsync=off -c full_page_writes=off -c max_connections=50"
+_FORGETFUL = "-c synchronous_commit=off"  # what was committed in its last moments is lost when it is killed
 
 
 class Server:
-    """A server in ``folder``, which can be ended in any way and started again."""
+    """A server in ``folder``, which can be ended in any way and started again; it then knows all that was committed
+    if it is ``durable``.
+    """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
         self._programs = _programs()
         self._user = "postgres" if os.geteuid() == 0 else None  # the server refuses to be root
         self._folder = folder
+        self._options = f"-k {folder} {_OPTIONS} {'' if durable else _FORGETFUL}"
         if self._user is not None:
             shutil.chown(folder, self._user)
         self._run("initdb", "-D", "data", "-E", "UTF8", "--locale=C", "-U", "archive", "-A", "trust", "--no-sync")
@@ -42,7 +46,7 @@ class Server:
         """Returns when it takes connections; waits for processes of a server that was killed to be gone."""
         for again in reversed(range(50)):
             try:
-                self._run("pg_ctl", "-D", "data", "-l", "log", "-w", "-o", f"-k {self._folder} {_OPTIONS}", "start")
+                self._run("pg_ctl", "-D", "data", "-l", "log", "-w", "-o", self._options, "start")
                 return
             except AssertionError:
                 if not again:
@@ -54,9 +58,9 @@ class Server:
         if (self._folder / "data" / "postmaster.pid").exists() and Path(f"/proc/{self.process}").exists():
             self._run("pg_ctl", "-D", "data", "-m", "immediate", "-w", "stop")
 
-    def kill(self) -> None:
-        """As when the kernel ends its first process; the others notice and end too."""
-        os.kill(self.process, signal.SIGKILL)
+    def kill(self, process: int | None = None) -> None:
+        """As when the kernel ends one of its processes, by default the first: then the others notice and end too."""
+        os.kill(process or self.process, signal.SIGKILL)
 
     def _run(self, name: str, *arguments: str) -> None:
         command = [str(self._programs / name), *arguments]
@@ -67,10 +71,10 @@ class Server:
 
 
 @contextmanager
-def server() -> Iterator[Server]:
+def server(*, durable: bool = False) -> Iterator[Server]:
     """A server that runs; it ends with the ``with`` block."""
     with tempfile.TemporaryDirectory(prefix="pg") as made:  # a short path: sockets have no room for a long one
-        running = Server(Path(made))
+        running = Server(Path(made), durable=durable)
         running.start()
         try:
             yield running

@@ -16,7 +16,7 @@ from types import FrameType
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive.faults import Fault
+from archive.faults import Fault, TransientFault
 from archive.jobs.desk import DEAF, Pace
 from archive.jobs.keeper import Keeper
 from archive.jobs.model import Lane
@@ -223,5 +223,7 @@ def _guarded(duty: Callable[[], None]) -> None:
     """A database that fails for a while must not end the crew."""
     try:
         duty()
+    except TransientFault as fault:
+        _log.warning("keeping jobs in order has to wait: %s", fault)
     except (Fault, SQLAlchemyError, OSError):
         _log.exception("keeping jobs in order failed; it will be tried again")

@@ -212,8 +212,8 @@ class Watch:
         job = self._desk.job
         try:
             self._write_end(stop)
-        except (SQLAlchemyError, TransientFault):
-            _log.exception("job %s: its end could not be written; a keeper will do it", job.id)
+        except (SQLAlchemyError, TransientFault) as error:
+            _log.warning("job %s: its end could not be written, a keeper will do it: %s", job.id, error)
         self._desk.end(stop)
         if not self._done.wait(_PATIENCE):
             _log.info("job %s does not stop by itself (%s): its runner ends", job.id, stop.value)

@@ -83,9 +83,11 @@ class Runner:
         """As ``step``; a store that fails for a while (full, or out of reach) does not end the runner."""
         try:
             return self.step()
+        except TransientFault as fault:
+            _log.warning("runner %s: no look for jobs: %s", self.name, fault)
         except (SQLAlchemyError, Fault, OSError):
             _log.exception("runner %s: the job store failed; it will be tried again", self.name)
-            return False
+        return False
 
     def _do(self, job: Job) -> None:
         desk = Desk(self._jobs, job)
@@ -108,10 +110,10 @@ class Runner:
         while True:
             try:
                 return write()
-            except (SQLAlchemyError, TransientFault):
+            except (SQLAlchemyError, TransientFault) as error:
                 if self._leaving or self._orphaned():
                     raise
-                _log.exception("runner %s: the end of a job could not be written; it will be tried again", self.name)
+                _log.warning("runner %s: the end of a job waits to be written: %s", self.name, error)
             time.sleep(_LOOK)
 
     def _tried(self, desk: Desk) -> Failure | None:

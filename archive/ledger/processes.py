@@ -13,6 +13,7 @@ from typing import Self
 
 from sqlalchemy import Connection, func, select
 
+from archive.faults import TransientFault
 from archive.ledger import schema
 from archive.ledger.database import Database, stamp
 
@@ -80,6 +81,8 @@ class Attendance:
         while not self._left.wait(self._interval):
             try:
                 self.beat()
+            except TransientFault as fault:
+                _log.warning("no sign of life was given: %s", fault)
             except Exception:  # whatever it was, the next sign may come through; silence would end the lease
                 _log.warning("no sign of life was given", exc_info=True)
 

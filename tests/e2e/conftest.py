@@ -64,6 +64,16 @@ class Site:
         return json.loads(self.run("--json", *arguments))
 
 
+@dataclass(frozen=True)
+class PostgresSite(Site):
+    """An archive all of which is in the PostgreSQL at ``database``: ledger, catalogs and jobs."""
+
+    database: str = ""
+
+    def environment(self) -> dict[str, str]:
+        return super().environment() | {"ARCHIVE_DATABASE": self.database}
+
+
 @pytest.fixture(scope="session")
 def stars(data: Path) -> Stars:
     """The sample as NumPy arrays."""
@@ -75,22 +85,27 @@ def site(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Site]
     """The sample, loaded, published and served for the whole session."""
     home = tmp_path_factory.mktemp("site")
     site = Site(home / "archive", free_port())
+    fill(site, data)
+    with serving(site):
+        yield site
+
+
+def fill(site: Site, data: Path) -> None:
+    """Make the archive, load the sample into it and publish that, as an operator does."""
     site.run("init", "--authority", "archive.test", "--publisher", "Tests", "--contact", "tests@archive.test")
     for schema, table in TABLES:
         site.run("load", schema, table, str(data / "sample" / f"{schema}.{table}.parquet"))
     for schema in ("dr1", "ext_tycho2"):
         site.run("publish", schema)
-    with serving(site):
-        yield site
 
 
 @contextmanager
-def serving(site: Site) -> Iterator[None]:
+def serving(site: Site, *options: str) -> Iterator[None]:
     """``archive serve`` as a process that lives as long as the block."""
     told = site.home.with_name("serve.log")
     with told.open("wb") as log:
         server = subprocess.Popen(
-            site.command("serve", "--port", str(site.port)), env=site.environment(), stdout=log, stderr=log
+            site.command("serve", "--port", str(site.port), *options), env=site.environment(), stdout=log, stderr=log
         )
     try:
         wait_for(site, server, told)

@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import pyvo
 
 from tests import clusters
-from tests.e2e.conftest import TABLES, Site, free_port, serving
+from tests.e2e.conftest import PostgresSite, fill, free_port, serving
 from tests.e2e.sky import Stars
-
-
-@dataclass(frozen=True)
-class PostgresSite(Site):
-    """An archive whose database is ``database``."""
-
-    database: str = ""
-
-    def environment(self) -> dict[str, str]:
-        return super().environment() | {"ARCHIVE_DATABASE": self.database}
 
 
 @pytest.fixture(scope="module")
 def tap(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[pyvo.dal.TAPService]:
     home = tmp_path_factory.mktemp("postgres")
     site = PostgresSite(home / "archive", free_port(), clusters.database(home))
-    site.run("init", "--authority", "archive.test", "--publisher", "Tests", "--contact", "tests@archive.test")
-    for schema, table in TABLES:
-        site.run("load", schema, table, str(data / "sample" / f"{schema}.{table}.parquet"))
-    for schema in ("dr1", "ext_tycho2"):
-        site.run("publish", schema)
+    fill(site, data)
     with serving(site):
         yield pyvo.dal.TAPService(site.tap)
 
