@@ -17,11 +17,14 @@ import pyarrow as pa
 from flask import Request, Response, has_request_context, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
-from archive.faults import FatalFault, Fault, NotFound, TransientFault, UsageFault
+from archive.faults import FatalFault, Fault, NotAuthenticated, NotAuthorized, NotFound, TransientFault, UsageFault
 from archive.results import Envelope, Result, encode, error_document, formats
 from archive.results.formats import Format
 
 XML = "text/xml"  # VOSI 1.1 section 5: text/xml for capabilities, availability and tables
+
+CHALLENGE = 'Bearer realm="archive"'
+"""What a client is asked for that has to say who it is (RFC 6750 section 3)."""
 
 OVERFLOW = "X-Archive-Overflow"  # on answers that are known to be cut when they begin: "rows=" and how many are sent
 
@@ -139,8 +142,15 @@ def _too_large() -> UsageFault:
 
 
 def fault_headers(fault: Fault) -> dict[str, str]:
-    """What a client needs beside the message: when to come again."""
-    return {"Retry-After": str(fault.after)} if isinstance(fault, TransientFault) else {}
+    """What a client needs beside the message: when to come again, or what it has to show (RFC 6750 section 3)."""
+    match fault:
+        case TransientFault(after=seconds):
+            return {"Retry-After": str(seconds)}
+        case NotAuthenticated(presented=presented):
+            return {"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token"' if presented else CHALLENGE}
+        case NotAuthorized():
+            return {"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope"'}
+    return {}
 
 
 def http_headers(error: Exception) -> dict[str, str]:

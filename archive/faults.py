@@ -1,4 +1,4 @@
-"""Who is to blame: the four kinds of fault, each with what people and programs need to act on it.
+"""Who is to blame: the kinds of fault, each with what people and programs need to act on it.
 
 A fault is raised where the cause is known and caught only where something is done about it: at a face
 (which turns it into the error form of its standard), in the command line (exit code) or in a job.
@@ -51,6 +51,26 @@ class NotFound(Fault):
     dali = "NotFoundFault"
     http = 404
     exit_code = 3
+
+
+class NotAuthenticated(Fault):
+    """Nobody knows who asks, and not everybody may; ``presented`` if they said who they are and it is not so."""
+
+    dali = "AuthenticationFault"
+    http = 401
+    exit_code = 77
+
+    def __init__(self, message: str, remedy: str = "", *, presented: bool = False) -> None:
+        super().__init__(message, remedy)
+        self.presented = presented
+
+
+class NotAuthorized(Fault):
+    """Who asks is known, and may not."""
+
+    dali = "AuthorizationFault"
+    http = 403
+    exit_code = 77
 
 
 class TransientFault(Fault):

@@ -47,6 +47,7 @@ FLOORS: dict[str, float] = {
     # 4 faces, and what they share
     "metrics": 4,
     "proxies": 4,
+    "bearers": 4,
     "visits": 4,
     "book": 4.1,
     "dali": 4,

@@ -57,7 +57,13 @@ def append_all(transaction: Connection, happened: Sequence[tuple[str, Body]]) ->
 
 def _who(transaction: Connection) -> dict[str, Json]:
     options = transaction.get_execution_options()
-    return {"actor": options.get("archive_by") or own_actor(), "reason": options.get("archive_reason")}
+    return {"actor": actor_of(transaction), "reason": options.get("archive_reason")}
+
+
+def actor_of(transaction: Connection) -> str:
+    """Who acts in this transaction."""
+    by: str | None = transaction.get_execution_options().get("archive_by")
+    return by or own_actor()
 
 
 @cache

@@ -22,6 +22,7 @@ class Ledger:
     """
 
     def __init__(self, database: Database) -> None:
+        self.by: str | None = None  # who acts where a transaction does not say; None for the process' own user
         self._database = database
         self._published: Published | None = None
         self._seen: tuple[Published | None, int | None] = (None, None)
@@ -49,9 +50,10 @@ class Ledger:
     def write(self, by: str | None = None, reason: str | None = None) -> AbstractContextManager[Connection]:
         """A transaction to write in; everything done in it happens when it is left, or nothing.
 
-        Its events say that ``by`` did it, else the user whose process this is; and why, if a ``reason`` is given.
+        Its events say that ``by`` did it, else ``self.by``, else the user whose process this is; and why, if a
+        ``reason`` is given.
         """
-        return self._database.write(by, reason)
+        return self._database.write(by or self.by, reason)
 
     def site(self) -> site.Site:
         """Who runs this endpoint.

@@ -1,0 +1,44 @@
+"""Bearers: who asks over HTTP, by the token that a request bears (RFC 6750)."""
+
+from __future__ import annotations
+
+from flask import g, request
+
+from archive import access
+from archive.access import PUBLIC, Action, Actor
+from archive.ledger import Ledger
+
+
+class Bearers:
+    """Knows whom the requests of one application come from."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def actor(self) -> Actor:
+        """Who sends the request at hand; ``PUBLIC`` if it bears no token.
+
+        Raises:
+            NotAuthenticated: it bears one that is not valid.
+        """
+        if "actor" not in g:
+            g.actor = self._actor()
+        actor: Actor = g.actor
+        return actor
+
+    def require(self, action: Action) -> Actor:
+        """Who sends the request at hand, who may do ``action``.
+
+        Raises:
+            NotAuthenticated: nobody knows who it is.
+            NotAuthorized: they may not.
+        """
+        actor = self.actor()
+        access.require(actor, action)
+        return actor
+
+    def _actor(self) -> Actor:
+        scheme, _, token = request.headers.get("Authorization", "").strip().partition(" ")
+        if scheme.lower() != "bearer":  # what else is there may be meant for a proxy before us
+            return PUBLIC
+        return access.bearer(self._ledger, token.strip())
