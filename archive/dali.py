@@ -184,13 +184,13 @@ def answered(result: Result, format_: Format, request: Request, envelope: Envelo
     its length; a long one as it comes, and what is only known at its end is told there. The result is closed when
     all is sent, when the client has gone, and after a HEAD.
 
-    ``X-Archive-Overflow: rows=N`` tells that there are more rows than the N sent, where that is known at once: for
-    short answers, and for those whose limit is within the engine's first batch.
+    ``X-Archive-Overflow: rows=N`` tells that there are more rows than the N sent, where that is known beforehand.
     """
     rows, ended = _primed(result)
+    cut_at = rows if result.overflowed else None if ended else result.foresight.cut_at()
     headers = {"Vary": "Accept-Encoding", "Content-Disposition": f'inline; filename="answer.{format_.extension}"'}
-    if result.overflowed:
-        headers[OVERFLOW] = f"rows={rows}"
+    if cut_at is not None:
+        headers[OVERFLOW] = f"rows={cut_at}"
     encoded = encode(result, format_, envelope)
     body: bytes | Iterator[bytes] = b"".join(encoded) if ended and rows <= _SHORT else encoded
     if request.accept_encodings.quality("gzip") > 0 and request.method != "HEAD":

@@ -18,6 +18,7 @@ from archive.adql import bound, parse, resolve, tree
 from archive.adql.adapt import adapt
 from archive.adql.resolve import expand
 from archive.engine.contract import Bindings, Engine, Limits, Stop, Stream
+from archive.foresight import Ahead
 from archive.results.result import Result
 from archive.tables import Catalog, Schema, Table
 from archive.weight import rows_read
@@ -107,7 +108,10 @@ def run(prepared: Prepared, engine: Engine) -> Result:
     rows = None if limit is None else limit + 1
     limits = Limits(rows, question.seconds, question.stop, gives_way=prepared.is_long, brief=prepared.is_brief(rows))
     stream = engine.run(prepared.query, prepared.bindings, limits)
-    return _result(question, prepared.query, stream, limit)
+    result = _result(question, prepared.query, stream, limit)
+    if engine.foresees and not result.at_hand:
+        result.foresight = Ahead(engine, prepared.query, prepared.bindings, limits, limit)
+    return result
 
 
 def prepare(question: Question, published: Published) -> Prepared:

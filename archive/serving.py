@@ -20,6 +20,7 @@ from archive import standing
 from archive.config import Config
 from archive.engine.contract import Engine, Stop
 from archive.faults import Fault
+from archive.foresight import Ahead
 from archive.ledger import Ledger, Published
 from archive.query import Prepared, Question, prepare, run
 from archive.results import Result
@@ -99,7 +100,13 @@ class Serving:
             result = run(prepared, self._engine)
         if result.at_hand:
             return result
-        result.batches = _in_turn(result.batches, lambda: turns.taken(asker, stop, patient=True))
+
+        def turn() -> AbstractContextManager[None]:
+            return turns.taken(asker, stop, patient=True)
+
+        result.batches = _in_turn(result.batches, turn)
+        if isinstance(result.foresight, Ahead):
+            result.foresight.turn = turn
         return result
 
     def ailments(self) -> tuple[str, ...]:

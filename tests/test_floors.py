@@ -39,6 +39,7 @@ FLOORS: dict[str, float] = {
     "access": 3,
     "turns": 3,
     "weight": 3,
+    "foresight": 3,
     "query": 3.1,
     "serving": 3.2,
     "jobs": 3.2,

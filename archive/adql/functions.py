@@ -370,6 +370,7 @@ KEYS: tuple[Key, ...] = (
     Key("avg", ("value",), "Mean, double.", True),
     Key("min", ("value",), "Minimum.", True),
     Key("max", ("value",), "Maximum.", True),
+    Key("longest", ("text",), "Number of characters of the longest text; no query can name it.", True),
     Key("ivo_string_agg", ("text, delimiter",), "Joined texts, NULLs left out.", True),
     Key(
         "ivo_histogram",

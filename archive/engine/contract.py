@@ -88,9 +88,13 @@ class Stream:
 
 
 class Engine(Protocol):
-    """What every engine must do; ``tests/contract/`` holds each to it."""
+    """What every engine must do; ``tests/contract/`` holds each to it.
+
+    ``foresees``: a statement about the rows of another one, under way beside it, costs it little.
+    """
 
     name: str
+    foresees: bool = False
 
     def run(self, query: Bound, bindings: Bindings, limits: Limits) -> Stream:
         """Start ``query`` and return its rows as a lazy stream.

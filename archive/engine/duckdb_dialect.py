@@ -94,6 +94,7 @@ _CALLS: Mapping[str, str] = {
     "ivo_hashlist_has": "hash_listed({0}, {1})",
     "ivo_hms_to_degrees": "hms({0})",
     "ivo_dms_to_degrees": "dms({0})",
+    "longest": "max(length({0}))",
     "ivo_string_agg": "string_agg({0}, {1} ORDER BY {0})",
     "ivo_histogram": "counts(histogram(bin_of({0}, {1}, {2}, {3})), {3})",
 }

@@ -120,6 +120,7 @@ _CALLS: Mapping[str, str] = {
     "ivo_hashlist_has": f"{UDF}.hash_listed({{0}}, {{1}})",
     "ivo_hms_to_degrees": f"{UDF}.hms({{0}})",
     "ivo_dms_to_degrees": f"{UDF}.dms({{0}})",
+    "longest": "max(char_length({0}))",
     "ivo_string_agg": "string_agg({0}, {1} ORDER BY {0})",
     "ivo_histogram": f"coalesce({UDF}.histogram({{0}}, {{1}}, {{2}}, {{3}}), array_fill(0::bigint, ARRAY[{{3}} + 2]))",
     "sum": f"{UDF}.total(sum({{distinct}}{UDF}.addend({{0}})))",

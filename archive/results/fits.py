@@ -1,8 +1,9 @@
 """FITS out: one binary table (FITS 4.0 section 7.3), in constant memory.
 
 The header comes first and tells the number of rows and the width of each text, which are known last. So rows wait
-in a temporary file (in memory while small), as Arrow, and are written from there; the price is that the first byte
-comes late, the gain that a fault met by then can still be told as such, and that the header knows how it ended.
+in a temporary file (in memory while few), as Arrow, and are written from there. Where a look ahead tells what is
+coming, the rest is written as it comes, and the first byte leaves soon however many rows there are; else it leaves
+when all rows have been seen, and the gain is that a fault met by then can still be told as such.
 
 Text of up to 256 bytes has fixed width, longer text and arrays of varying length lie in the heap. FITS knows only
 printable ASCII: any other character becomes ``?``, which a COMMENT counts. Integer NULLs are declared by TNULL;
@@ -15,7 +16,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import IO
 
 import numpy as np
@@ -24,16 +25,18 @@ import pyarrow.compute as pc
 from astropy.io import fits
 
 from archive.columns import Column, Datatype, arrow_type
-from archive.faults import TransientFault, UsageFault
+from archive.faults import FatalFault, TransientFault, UsageFault
 from archive.results.arrays import content, fixed_count, timestamps
 from archive.results.document import Document, ending, unique
 from archive.results.flow import pieces, slices
 from archive.results.packing import Fixed, Packing, packer
-from archive.results.result import Envelope, Result
+from archive.results.result import Envelope, Extent, Foresight, Result, Seen
 
 _MOST_COLUMNS = 999
 _WIDEST = 256  # bytes of text stored in the row
 _IN_MEMORY = 8 << 20
+_FEW = 1 << 20  # bytes of rows; an answer that has no more is seen whole
+_SIGNS_OF_A_TIME = 26
 _BLOCK = 2880
 _LETTERS = {
     Datatype.BOOLEAN: "L",
@@ -53,7 +56,7 @@ _UNPRINTABLE = r"[^\x20-\x7e]"
 
 
 def table(result: Result, envelope: Envelope) -> Iterator[bytes]:
-    """``result`` as FITS; a fault of the query is raised before the first byte."""
+    """``result`` as FITS; a fault of the query is raised, before the first byte if its rows had to be seen first."""
     if len(result.columns) > _MOST_COLUMNS:
         raise UsageFault(
             f"A FITS table has at most {_MOST_COLUMNS} columns, the result has {len(result.columns)}.",
@@ -63,39 +66,35 @@ def table(result: Result, envelope: Envelope) -> Iterator[bytes]:
         layout = _Layout(waiting)
         columns = zip(layout.columns, result.columns, strict=True)
         described = [replace(stored, xtype=column.xtype) for stored, column in columns]
-        primary = Document(result, envelope, columns=described).whole()
+        primary = Document(waiting.told, envelope, columns=described).whole()
         yield from pieces(memoryview(_primary(len(primary)) + primary + _padding(len(primary))))
-        yield _header(result, waiting, layout)
+        yield _header(waiting, layout)
         for rows in layout.rows():
             yield from pieces(rows)
         for cells in layout.heap():
             yield from pieces(cells)
+        if result.rows != waiting.told.rows:
+            raise FatalFault("The rows are not as many as was foreseen.", "Ask again, or for votable.")
         yield _padding(result.rows * layout.width + layout.heap_bytes)
 
 
-@dataclass(slots=True)
-class _Seen:
-    """What the cells of a column were found to hold."""
-
-    nulls: bool = False
-    least: int | None = None
-    longest: int = 0  # bytes of text, items of an array
-
-
 class _Waiting:
-    """All rows of a result, in a temporary file; text already as FITS has it."""
+    """The rows of a result, text already as FITS has it; those drawn so far in a temporary file.
+
+    ``told`` is the result as it will have been, ``seen`` what its columns hold; ``replaced`` counts characters that
+    FITS does not know, and is None where that is not known beforehand.
+    """
 
     def __init__(self, result: Result) -> None:
         self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed by close()
-        self.replaced = 0
-        self.seen = [_Seen() for _ in result.columns]
+        self._columns = result.columns
+        self._schema = pa.schema([pa.field(str(at), _waiting_type(each)) for at, each in enumerate(result.columns)])
+        self._rest = slices(result)
         self.described = result.columns
-        schema = pa.schema([pa.field(str(index), _waiting_type(each)) for index, each in enumerate(result.columns)])
+        self.seen: tuple[Seen, ...] = tuple(Seen() for _ in result.columns)
+        self.replaced: int | None = 0
         try:
-            with pa.ipc.new_stream(pa.PythonFile(self._file, "w"), schema) as writer:
-                for batch in slices(result):
-                    arrays = map(self._taken, result.columns, batch.columns, self.seen)
-                    writer.write_batch(pa.record_batch(list(arrays), schema))
+            extent = self._draw(result.foresight)
         except OSError as error:
             self._file.close()
             raise TransientFault(
@@ -104,8 +103,40 @@ class _Waiting:
         except BaseException:
             self._file.close()
             raise
+        self.told = result
+        if extent is not None:
+            self.seen = extent.seen
+            self.replaced = None if any(column.is_text for column in result.columns) else 0
+            self.told = replace(result, rows=extent.rows, overflowed=extent.overflowed)
 
-    def _taken(self, column: Column, array: pa.Array, seen: _Seen) -> pa.Array:
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows, from the first; once, or as often as wanted if all of them have been drawn."""
+        self._file.seek(0)
+        with pa.ipc.open_stream(pa.PythonFile(self._file, "r")) as reader:
+            yield from reader
+        yield from map(self._taken, self._rest)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _draw(self, foresight: Foresight) -> Extent | None:
+        """Put rows aside: the first of them if it can be known what all will be, else all."""
+        asked = False
+        with pa.ipc.new_stream(pa.PythonFile(self._file, "w"), self._schema) as writer:
+            for batch in self._rest:
+                writer.write_batch(self._taken(batch))
+                if not asked and self._file.tell() > _FEW:
+                    asked = True
+                    extent = foresight.extent() if all(map(_in_row, self._columns)) else None
+                    if extent is not None and all(seen.longest <= _WIDEST for seen in extent.seen):
+                        return extent
+        return None
+
+    def _taken(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        arrays = map(self._looked_at, self._columns, batch.columns, self.seen)
+        return pa.record_batch(list(arrays), self._schema)
+
+    def _looked_at(self, column: Column, array: pa.Array, seen: Seen) -> pa.Array:
         if column.datatype.is_text:
             array = self._printable(timestamps(column, array) if column.is_timestamp else array)
             seen.longest = max(seen.longest, pc.max(pc.binary_length(array)).as_py() or 0)
@@ -122,17 +153,14 @@ class _Waiting:
         found = pc.sum(pc.count_substring_regex(array, _UNPRINTABLE)).as_py()
         if not found:
             return array
-        self.replaced += found
+        if self.replaced is not None:
+            self.replaced += found
         return pc.replace_substring_regex(array, _UNPRINTABLE, "?")
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """The rows, from the first; as often as wanted."""
-        self._file.seek(0)
-        with pa.ipc.open_stream(pa.PythonFile(self._file, "r")) as reader:
-            yield from reader
 
-    def close(self) -> None:
-        self._file.close()
+def _in_row(column: Column) -> bool:
+    """Whether cells of ``column`` need not lie in the heap, which comes after all rows."""
+    return column.datatype.is_text or fixed_count(column) is not None
 
 
 def _waiting_type(column: Column) -> pa.DataType:
@@ -187,10 +215,10 @@ class _Layout:
             yield pa.record_batch(arrays, list(map(str, range(len(arrays)))))
 
 
-def _stored(column: Column, seen: _Seen) -> Column:
+def _stored(column: Column, seen: Seen) -> Column:
     """``column`` with the type and size that FITS has for what was seen in it."""
     if column.datatype.is_text:
-        width = max(seen.longest, 1)
+        width = max(seen.longest, _SIGNS_OF_A_TIME if column.is_timestamp and not seen.longest else 1)
         return replace(column, datatype=Datatype.CHAR, xtype=None, arraysize=str(width) if width <= _WIDEST else "*")
     if column.datatype is Datatype.BIT and (column.arraysize is None or fixed_count(column) is None):
         return replace(column, datatype=Datatype.BOOLEAN)  # one has a NULL; astropy refuses bits in the heap
@@ -199,7 +227,7 @@ def _stored(column: Column, seen: _Seen) -> Column:
     return column
 
 
-def _has_null(stored: Column, seen: _Seen) -> bool:
+def _has_null(stored: Column, seen: Seen) -> bool:
     if not stored.datatype.is_integer:
         return False
     # Not for arrays of varying length, where astropy's tables fail on it; nor for bytes, which have no value to spare.
@@ -222,7 +250,8 @@ def _primary(size: int) -> bytes:
     return _card_bytes(header)
 
 
-def _header(result: Result, waiting: _Waiting, layout: _Layout) -> bytes:
+def _header(waiting: _Waiting, layout: _Layout) -> bytes:
+    result = waiting.told
     header = fits.Header()
     header["XTENSION"] = ("BINTABLE", "a binary table")
     header["BITPIX"] = 8
@@ -238,13 +267,15 @@ def _header(result: Result, waiting: _Waiting, layout: _Layout) -> bytes:
         _describe(header, number, *each, layout.descriptor)
     for _, status, message in ending(result):
         header["COMMENT"] = _ascii(f"{status}: {message}")
-    if waiting.replaced:
+    if waiting.replaced is None:
+        header["COMMENT"] = "Where text has a character that FITS does not know, there is '?'."
+    elif waiting.replaced:
         header["COMMENT"] = f"{waiting.replaced} characters that FITS does not know stand as '?'."
     return _card_bytes(header)
 
 
 def _describe(
-    header: fits.Header, number: int, name: str, column: Column, stored: Column, seen: _Seen, descriptor: str
+    header: fits.Header, number: int, name: str, column: Column, stored: Column, seen: Seen, descriptor: str
 ) -> None:
     header[f"TTYPE{number}"] = name
     count = fixed_count(stored)

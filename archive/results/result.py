@@ -13,6 +13,39 @@ from archive.faults import Fault
 
 
 @dataclass(slots=True)
+class Seen:
+    """What the cells of a column hold: NULLs, the least integer; ``longest``: signs of text, or items of an array."""
+
+    nulls: bool = False
+    least: int | None = None
+    longest: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """All that an answer will be: its number of rows, whether more were cut off, and what its columns hold at most."""
+
+    rows: int
+    overflowed: bool
+    seen: tuple[Seen, ...]
+
+
+class Foresight:
+    """What can be known of an answer before its rows are there; of some answers that is nothing.
+
+    It is asked for only by who needs it, since the asking takes a little time.
+    """
+
+    def cut_at(self) -> int | None:
+        """How many rows will be sent if more are cut off; None if none are, or nobody knows."""
+        return None
+
+    def extent(self) -> Extent | None:
+        """What the answer will be; None where nobody knows."""
+        return None
+
+
+@dataclass(slots=True)
 class Result:
     """Columns and a single-use stream of Arrow batches.
 
@@ -22,6 +55,7 @@ class Result:
     ``overflowed`` is true once rows were cut off; it is final when ``batches`` is exhausted. ``rows`` counts
     the rows encoded so far; ``rest`` tells people how to get those that were cut off. ``close`` releases the
     engine's cursor and stops its statement; it may be called twice. ``at_hand``: all rows have been computed.
+    ``foresight`` tells of rows that are not there yet.
     """
 
     columns: tuple[Column, ...]
@@ -36,6 +70,7 @@ class Result:
     fault: Fault | None = None
     rest: str = ""
     at_hand: bool = False
+    foresight: Foresight = field(default_factory=Foresight)
 
 
 @dataclass(frozen=True, slots=True)
