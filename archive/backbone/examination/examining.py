@@ -6,8 +6,10 @@ Everything that is missing or wrong is told at once, with the place and with how
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+
+from astropy.io.fits.verify import VerifyError
 
 from archive.backbone.examination import kernels, positions, times
 from archive.backbone.examination.facts import GIVEN, Fact, Value, facts_of
@@ -17,10 +19,11 @@ from archive.backbone.inspection import Format, Inspected
 from archive.documents import near
 from archive.faults import UsageFault
 from archive.ledger.products import Product
-from archive.products import Form, Item, Need, ProductType, Role, Scale
+from archive.products import Form, Item, Keyword, Need, ProductType, Role, Scale
 
 _POSITION = ("s_ra", "s_dec")
 _ALL = "*"
+_WRONG = "wrong"
 
 
 def examine(
@@ -45,8 +48,11 @@ def examine(
         formats = " or ".join(form.upper() for form in kind.formats)
         raise UsageFault(f"{inspected.name}: a {kind.name} comes as {formats}, not as {inspected.format}.")
     examination = _Examination(kind, inspected, given or {}, nulls or {})
-    facts = examination.facts()
-    inputs = tuple(examination.inputs())
+    try:
+        facts = examination.facts()
+        inputs = tuple(examination.inputs())
+    except VerifyError as error:
+        raise UsageFault(f"{inspected.name}: a card of a header cannot be read: {error}.", "Write it anew.") from None
     examination.check()
     return _product(kind, facts, inputs, release=release, collection=collection)
 
@@ -128,7 +134,7 @@ class _Examination:
     def said(self, item: Item) -> Fact | None:
         """What was said beside the file of just this item."""
         if item.name in self._nulls:
-            return Fact.null(self._nulls[item.name], GIVEN)
+            return Fact.null(_WRONG if item.need is Need.REQUIRED else self._nulls[item.name], GIVEN)
         if item.name not in self._given:
             return None
         try:
@@ -138,32 +144,33 @@ class _Examination:
             return Fact(value, GIVEN)
         except (Unfit, kernels.NoKernel) as error:
             self._problems.append(f"--set {item.name}={self._given[item.name]}: {error}.")
-            return Fact.null("wrong")
+            return Fact.null(_WRONG)
 
     def _found(self, item: Item) -> Fact:
+        if item.name in _POSITION:
+            return Fact(None)  # found with its partner, see _position
         if item.name == kernels.ITEM:
             return self._kernel()
-        if item.form is Form.RECORD:
-            return self._record(item)
-        content = self._told_by_content(item)
-        if content is not None:
-            return Fact(content, "content")
-        blank: Told | None = None
         try:
-            for told in self._headers.find(item.keywords):
-                if told.value is not None:
-                    return Fact(self._value(item, told), told.source)
-                blank = blank or told
+            if item.form is Form.RECORD:
+                return self._record(item)
+            content = self._told_by_content(item)
+            return Fact(content, "content") if content is not None else self._told_by_header(item)
         except Misread as error:
             self._problems.append(f"{item.name}: {error.source} {error.message}.")
-            return Fact.null("wrong")
-        return Fact.null(f"{blank.source} is blank", blank.source) if blank else Fact(None)
+            return Fact.null(_WRONG)
+
+    def _told_by_header(self, item: Item) -> Fact:
+        blank = Fact(None)
+        for told in self._headers.find(item.keywords):
+            if told.value is not None:
+                return Fact(self._value(item, told), told.source)
+            blank = blank if blank.reason else Fact.null(f"{told.source} {told.silence}", told.source)
+        return blank
 
     def _value(self, item: Item, told: Told) -> Value:
         assert self._inspected is not None
         assert told.value is not None
-        if item.name in _POSITION:
-            return str(told.value)  # read with its partner, see _position
         keyword = next(each for each in item.keywords if each.matches(told.keyword))
         try:
             return value_of(item, told.value, told.unit or keyword.unit, told, self._inspected.headers[0])
@@ -171,19 +178,15 @@ class _Examination:
             raise Misread(told.source, f"is '{told.value}': {error}") from None
 
     def _record(self, item: Item) -> Fact:
-        try:
-            found = {told.keyword: told.value for told in self._headers.find(item.keywords)}
-        except Misread as error:
-            self._problems.append(f"{item.name}: {error.source} {error.message}.")
-            return Fact.null("wrong")
-        return Fact(found, "headers") if any(value is not None for value in found.values()) else Fact(None)
+        found, sources = self._headers.record(item.keywords)
+        return Fact(found, ", ".join(sources)) if found else Fact(None)
 
     def _kernel(self) -> Fact:
         try:
             found = kernels.read_kernel(self._inspected.hdus if self._inspected else ())
         except kernels.NoKernel as error:
             self._problems.append(f"{kernels.ITEM}: {error}.")
-            return Fact.null("wrong")
+            return Fact.null(_WRONG)
         return Fact(found[0].json, found[1]) if found else Fact(None)
 
     def _told_by_content(self, item: Item) -> Value | None:
@@ -211,9 +214,9 @@ class _Examination:
         place = positions.centre(self._inspected.hdus)
         if place is not None:
             return dict(zip(_POSITION, (Fact(place.ra, place.source), Fact(place.dec, place.source)), strict=True))
-        ra, dec = (next((t for t in self._tries(name) if t.value is not None), None) for name in _POSITION)
+        ra, dec = (self._pointing(name) for name in _POSITION)
         if ra is None or dec is None:
-            return {name: replace(facts[name], value=None) for name in _POSITION}
+            return {}
         try:
             header = (
                 ra.hdu.header
@@ -223,24 +226,26 @@ class _Examination:
             values = positions.pointing(_plain(ra), _plain(dec), ra.unit, header)
         except positions.NoPosition as error:
             self._problems.append(f"s_ra, s_dec: {ra.source} is '{ra.value}', {dec.source} is '{dec.value}': {error}.")
-            return {name: Fact.null("wrong") for name in _POSITION}
+            return {name: Fact.null(_WRONG) for name in _POSITION}
         return {"s_ra": Fact(values[0], ra.source), "s_dec": Fact(values[1], dec.source)}
 
-    def _tries(self, name: str) -> Iterator[Told]:
+    def _pointing(self, name: str) -> Told | None:
         try:
-            yield from self._headers.find(self._type.by_name[name].keywords)
-        except Misread:
-            return  # told already, when the item itself was looked for
+            return next(
+                (told for told in self._headers.find(self._type.by_name[name].keywords) if told.value is not None), None
+            )
+        except Misread as error:
+            self._problems.append(f"{name}: {error.source} {error.message}.")
+            return None
 
     def _judged(self, item: Item, fact: Fact) -> Fact:
         """A fact that may stand: null only where the type allows it, and then with a reason."""
-        if fact.value is not None or fact.reason == "wrong":
+        if fact.value is not None or fact.reason == _WRONG:
             return fact
         reason = fact.reason or self._nulls.get(item.group) or self._nulls.get(_ALL) or ""
         if item.need is Need.REQUIRED or (item.need is Need.REASON and not reason):
-            looked = f"; looked for {', '.join(k.name for k in item.keywords)}" if item.keywords else ""
             why = f" ({fact.reason})" if fact.reason else ""
-            self._problems.append(f"{item.name}: {_small(item.description)} is missing{why}{looked}.")
+            self._problems.append(f"{item.name} is missing{why}. {_meant(item.description, item.keywords)}")
         return Fact.null(reason or "not told", fact.source)
 
     # --- inputs -------------------------------------------------------------------------------------
@@ -267,8 +272,7 @@ class _Examination:
             return
         names = list(dict.fromkeys(told))[: None if role.many else 1]
         if role.required and not names:
-            looked = f"; looked for {', '.join(k.name for k in role.keywords)}" if role.keywords else ""
-            self._problems.append(f"{role.name}: {_small(role.description)} is missing{looked}.")
+            self._problems.append(f"{role.name} is missing. {_meant(role.description, role.keywords)}")
         yield from ((role.name, name) for name in names)
 
 
@@ -276,8 +280,10 @@ def _plain(told: Told) -> str | float:
     return told.value if isinstance(told.value, str) else float(told.value or 0)
 
 
-def _small(text: str) -> str:
-    return text[:1].lower() + text[1:]
+def _meant(description: str, keywords: Sequence[Keyword]) -> str:
+    """What something is and where it was looked for."""
+    looked = f" Looked for {', '.join(keyword.name for keyword in keywords)}." if keywords else ""
+    return f"{description}.{looked}"
 
 
 def _end_of_exposure(facts: Mapping[str, Fact], kind: ProductType) -> dict[str, Fact]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from astropy.io.fits import Card, Header
 from astropy.io.fits.card import Undefined
 from astropy.io.fits.verify import VerifyError
 
 from archive.backbone.inspection import Hdu
+from archive.ledger.events import Json
 from archive.products import Keyword
 
 CardValue = str | int | float | bool
@@ -33,12 +34,13 @@ class Misread(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What one card says: ``value`` is None where it is there and blank; ``unit`` as its comment tells it."""
+    """What one card says, and in which unit by its comment; where ``value`` is None, ``silence`` tells why."""
 
     keyword: str
     value: CardValue | None
     unit: str | None
     hdu: Hdu
+    silence: str = "is blank"
 
     @property
     def source(self) -> str:
@@ -52,18 +54,49 @@ class Headers:
         self._hdus = tuple(hdus)
 
     def find(self, keywords: Sequence[Keyword]) -> Iterator[Told]:
-        """What the cards of these keywords say, best first: by keyword, then by HDU.
+        """What the cards of these keywords say, best first.
+
+        A keyword that extensions tell differently, and the first header does not tell, says nothing of the file.
 
         Raises:
             Misread: a keyword stands twice in a header and says different things, or the card cannot be read.
         """
+        for name in self._names(keywords):
+            told = [self._told(hdu, name) for hdu in self._hdus if name in hdu.header]
+            values = {each.value for each in told if each.value is not None}
+            speaks = told[0].hdu.number == 0 and told[0].value is not None
+            if speaks or len(values) <= 1:
+                yield next((each for each in told if each.value is not None), told[0])
+            else:
+                yield replace(told[0], value=None, silence="differs between HDUs")
+
+    def record(self, keywords: Sequence[Keyword]) -> tuple[dict[str, Json], list[str]]:
+        """All that the cards of these keywords say, by keyword, and in which HDUs; by HDU where these differ.
+
+        Raises:
+            Misread: as above.
+        """
+        found: dict[str, Json] = {}
+        sources: dict[str, None] = {}
+        for name in self._names(keywords):
+            told = [self._told(hdu, name) for hdu in self._hdus if name in hdu.header]
+            said = {str(each.hdu): each.value for each in told if each.value is not None}
+            sources |= dict.fromkeys(said)
+            if said:
+                first = next(iter(said.values()))
+                found[name] = first if all(value == first for value in said.values()) else said
+        return found, list(sources)
+
+    def _names(self, keywords: Sequence[Keyword]) -> list[str]:
+        """The keywords as they stand in the headers, each once."""
+        names: dict[str, None] = {}
         for keyword in keywords:
             for hdu in self._hdus:
                 if keyword.is_pattern:
-                    names = [name for name in hdu.header if keyword.matches(name)]
-                else:
-                    names = [keyword.name] if keyword.name in hdu.header else []
-                yield from (self._told(hdu, name) for name in dict.fromkeys(names))
+                    names |= dict.fromkeys(name for name in hdu.header if keyword.matches(name))
+                elif keyword.name in hdu.header:
+                    names[keyword.name] = None
+        return list(names)
 
     def _told(self, hdu: Hdu, name: str) -> Told:
         cards = _cards(hdu.header, name)

@@ -117,6 +117,11 @@ def pointing(ra: str | float, dec: str | float, ra_unit: str | None, header: Hea
     return float(place.ra.deg), float(place.dec.deg)
 
 
+def tells_frame(header: Header) -> bool:
+    """Whether a header says in which frame its positions are."""
+    return any(keyword in header for keyword in ("RADESYS", "RADECSYS", "EQUINOX", "EPOCH"))
+
+
 def _frame(header: Header) -> ICRS | FK4 | FK5:
     system = str(header.get("RADESYS") or header.get("RADECSYS") or "").strip().upper()
     equinox = _equinox(header.get("EQUINOX", header.get("EPOCH")))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from astropy.io.fits import Header
 from astropy.time import Time, TimeDelta
@@ -102,8 +104,7 @@ def _day(value: str) -> str | None:
 
 def _moment(value: str | float, format: str, scale: str) -> Time:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of dubious years: they are refused below, or are what the header says
+        with _quiet():
             time = Time(value, format=format, scale=_SCALES[scale])
             if scale == GPS:
                 time += TimeDelta(_GPS_BEHIND, format="sec")
@@ -117,8 +118,7 @@ def _moment(value: str | float, format: str, scale: str) -> Time:
 
 def told(time: Time, scale: Scale) -> str:
     """A time as items keep it: ISO 8601 without zone, in ``scale``, to the microsecond."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _quiet():
         moved = getattr(time, scale.value.lower()).copy(format="isot")
         moved.precision = 6
         return str(moved.value)
@@ -126,12 +126,20 @@ def told(time: Time, scale: Scale) -> str:
 
 def mjd_utc(text: str, scale: Scale) -> float:
     """Modified Julian Date in UTC of a time as items keep it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _quiet():
         return float(Time(text, format="isot", scale=scale.value.lower()).utc.mjd)
 
 
 def later(text: str, scale: Scale, seconds: float) -> str:
     """The time ``seconds`` after one as items keep it."""
-    time = Time(text, format="isot", scale=scale.value.lower())
-    return told(time + TimeDelta(seconds, format="sec"), scale)
+    with _quiet():
+        time = Time(text, format="isot", scale=scale.value.lower())
+        return told(time + TimeDelta(seconds, format="sec"), scale)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without warnings of years for which leap seconds are not yet known: what the header says is what is known."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
