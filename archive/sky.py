@@ -247,6 +247,19 @@ def few_ranges(ranges: Iterable[tuple[int, int]], most: int = _MOST_RANGES) -> R
     return tuple((joined[start][0], joined[stop - 1][1]) for start, stop in zip(starts, stops, strict=True))
 
 
+def ranges_of(cells: NDArray[np.int64], shift: int, most: int = _MOST_RANGES) -> Ranges:
+    """At most ``most`` order-29 ranges that hold all of many cells of one order, by numbers ``shift`` bits shorter."""
+    if not len(cells):
+        return ()
+    each = np.unique(cells)
+    gaps = np.diff(each)
+    cuts = np.flatnonzero(gaps > 1)
+    if len(cuts) >= most:
+        cuts = np.sort(cuts[np.argsort(-gaps[cuts], kind="stable")[: most - 1]])
+    starts, stops = each[np.append(0, cuts + 1)], each[np.append(cuts, len(each) - 1)]
+    return tuple((low << shift, high + 1 << shift) for low, high in zip(starts.tolist(), stops.tolist(), strict=True))
+
+
 def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     joined: list[tuple[int, int]] = []
     for low, high in ranges:

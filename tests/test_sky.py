@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive.sky import CELLS, Outline, cells_near, cells_of, cone_ranges, few_ranges, healpix_29, polygon_ranges
+from archive.sky import (
+    CELLS,
+    Outline,
+    cells_near,
+    cells_of,
+    cone_ranges,
+    few_ranges,
+    healpix_29,
+    polygon_ranges,
+    ranges_of,
+)
 from tests.contract.spheres import around, cones, outlines, separations
 
 
@@ -112,3 +122,13 @@ def test_few_ranges_hold_all_of_many(edges: list[int], most: int) -> None:
     few = few_ranges(ranges, most)
     assert len(few) <= most
     assert all(any(low <= one and other <= high for low, high in few) for one, other in ranges)
+
+
+@given(st.lists(st.integers(0, 200)), st.integers(0, 10), st.integers(1, 20))
+def test_ranges_of_cells_are_those_of_each_cell(cells: list[int], shift: int, most: int) -> None:
+    found = ranges_of(np.array(cells, np.int64), shift, most)
+    each = few_ranges(sorted((cell << shift, (cell + 1) << shift) for cell in cells), most)
+    assert len(found) == len(each)
+    assert all(low < high for low, high in found)
+    assert sum(high - low for low, high in found) == sum(high - low for low, high in each)
+    assert all(any(low <= cell << shift < high for low, high in found) for cell in cells)

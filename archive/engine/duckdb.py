@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
 
@@ -30,7 +29,7 @@ from archive.engine.duckdb_running import Running, give_way
 from archive.engine.select import Place, Spread, statement
 from archive.engine.watch import Watch
 from archive.faults import UsageFault
-from archive.sky import cells_near, few_ranges
+from archive.sky import cells_near, ranges_of
 from archive.tables import Edition, Table
 
 _BATCH = 16_384  # rows; the first byte leaves after one of these
@@ -191,7 +190,7 @@ def _spread(table: Table, rows: pa.Table, views: dict[str, pa.Table], around: tu
     place = _view(table, rows.take(index), views)
     name = place.source.name
     views[name] = views[name].append_column("k1", pa.array(cells))
-    return Spread(place, shift, few_ranges((cell << shift, (cell + 1) << shift) for cell in np.unique(cells).tolist()))
+    return Spread(place, shift, ranges_of(cells, shift))
 
 
 def _exact(batches: Iterator[pa.RecordBatch], columns: Sequence[Column]) -> Iterator[pa.RecordBatch]:
