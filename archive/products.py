@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from archive import vocabularies
@@ -70,6 +70,7 @@ class Keyword:
         return bool(_pattern(self.name).fullmatch(keyword.upper()))
 
 
+@lru_cache(maxsize=4096)
 def _pattern(name: str) -> re.Pattern[str]:
     return re.compile(re.escape(name.upper()).replace(r"\#", r"\d+").replace("#", r"\d+").replace(r"\*", ".*"))
 

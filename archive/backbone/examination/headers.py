@@ -51,7 +51,10 @@ class Headers:
     """The headers of a file, the first one being the one that speaks for all."""
 
     def __init__(self, hdus: Sequence[Hdu]) -> None:
-        self._hdus = tuple(hdus)
+        self._where: dict[str, list[Hdu]] = {}
+        for hdu in hdus:
+            for name in dict.fromkeys(hdu.header):
+                self._where.setdefault(name, []).append(hdu)
 
     def find(self, keywords: Sequence[Keyword]) -> Iterator[Told]:
         """What the cards of these keywords say, best first.
@@ -62,7 +65,7 @@ class Headers:
             Misread: a keyword stands twice in a header and says different things, or the card cannot be read.
         """
         for name in self._names(keywords):
-            told = [self._told(hdu, name) for hdu in self._hdus if name in hdu.header]
+            told = [self._told(hdu, name) for hdu in self._where[name]]
             values = {each.value for each in told if each.value is not None}
             speaks = told[0].hdu.number == 0 and told[0].value is not None
             if speaks or len(values) <= 1:
@@ -79,7 +82,7 @@ class Headers:
         found: dict[str, Json] = {}
         sources: dict[str, None] = {}
         for name in self._names(keywords):
-            told = [self._told(hdu, name) for hdu in self._hdus if name in hdu.header]
+            told = [self._told(hdu, name) for hdu in self._where[name]]
             said = {str(each.hdu): each.value for each in told if each.value is not None}
             sources |= dict.fromkeys(said)
             if said:
@@ -91,11 +94,10 @@ class Headers:
         """The keywords as they stand in the headers, each once."""
         names: dict[str, None] = {}
         for keyword in keywords:
-            for hdu in self._hdus:
-                if keyword.is_pattern:
-                    names |= dict.fromkeys(name for name in hdu.header if keyword.matches(name))
-                elif keyword.name in hdu.header:
-                    names[keyword.name] = None
+            if keyword.is_pattern:
+                names |= dict.fromkeys(name for name in self._where if keyword.matches(name))
+            elif keyword.name in self._where:
+                names[keyword.name] = None
         return list(names)
 
     def _told(self, hdu: Hdu, name: str) -> Told:

@@ -32,12 +32,13 @@ class Position:
 
 def celestial(header: Header) -> WCS | None:
     """The celestial axes that a header tells, or None where it tells none that can be read."""
-    if not _is_sane(header):
+    if "CTYPE1" not in header or not _is_sane(header):
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            wcs = WCS(header, naxis=None).celestial
+            whole = WCS(header)
+            wcs = whole if whole.naxis == 2 else whole.celestial
         except Exception:  # wcslib's and astropy's complaints have no common class; what cannot be read is no WCS
             return None
     if wcs.naxis != 2 or not wcs.has_celestial:
