@@ -135,7 +135,7 @@ CONES = (
 @pytest.mark.parametrize("where", CONES)
 def test_regions_are_looked_up_in_the_index(world: World, where: str) -> None:
     shown = plan(world, f"select id from sky.stars where {where}")
-    assert "_healpix_29_idx" in shown
+    assert "_cells" in shown
     assert "Seq Scan" not in shown
 
 
@@ -157,7 +157,7 @@ JOINS = (
 @pytest.mark.parametrize("join", JOINS)
 def test_joins_by_position_look_rows_up(world: World, beside: World, join: str) -> None:
     query = f"select f.id as f, s.id as s from {join}"
-    assert "_healpix_29_idx" in plan(world, query)
+    assert "_cells" in plan(world, query)
     found = world.rows(query)
     assert len(found) > 100
     assert sorted(found, key=repr) == sorted(beside.rows(query), key=repr)
@@ -217,18 +217,42 @@ def test_more_queries_than_connections_wait_and_are_told(world: World) -> None:
 
 
 def test_queries_run_as_the_role_they_are_given(world: World) -> None:
+    """It is made, may read editions, those that come later too, and nothing else of the database."""
     url = clusters.database(world.folder)
-    with sa.create_engine(url, poolclass=sa.NullPool).begin() as connection:
-        connection.exec_driver_sql("DROP ROLE IF EXISTS reader")
-        connection.exec_driver_sql("CREATE ROLE reader")
+    server = sa.create_engine(url, poolclass=sa.NullPool)
+    with server.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS archive_editions.secret AS SELECT 1 AS c1")
-    engine = Postgres(url, role="reader")
+    engine = Postgres(url, role='a "reader"')
     asked = world.understood("select count(*) as n from sky.few f join TAP_UPLOAD.mine m on f.id = m.id")
     assert fetch(engine, asked, world.bindings) == [(300,)]
-    edition = world.bindings.editions[FEW.key]
-    hidden = type(edition)(FEW.key, 1, "secret", {"id": "c1"}, 1, False)
-    with pytest.raises(FatalFault):
-        fetch(engine, world.understood("select id from sky.few"), Bindings({FEW.key: hidden}))
+    later = engine.build(FEW, 902, world.parts(FEW, pa.table(rows_of(FEW, id=[1], ra=[1.0], dec=[1.0]))))
+    only = world.understood("select id from sky.few")
+    assert fetch(engine, only, Bindings({FEW.key: later})) == [(1,)]
+    with server.begin() as connection:
+        connection.exec_driver_sql('REVOKE ALL ON archive_editions.secret FROM "a ""reader"""')
+    hidden = type(later)(FEW.key, 1, "secret", {"id": "c1"}, 1, False)
+    with pytest.raises(FatalFault) as refused:
+        fetch(engine, only, Bindings({FEW.key: hidden}))
+    assert "secret" not in str(refused.value)
+    engine.close()
+    Postgres(url).close()
+
+
+def test_a_role_that_cannot_be_made_is_asked_of_the_administrator(tmp_path: Path) -> None:
+    url = sa.make_url(clusters.database(tmp_path))
+    server = sa.create_engine(url, poolclass=sa.NullPool)
+    with server.begin() as connection:
+        connection.exec_driver_sql("CREATE ROLE owner LOGIN")
+        connection.exec_driver_sql(f'ALTER DATABASE "{url.database}" OWNER TO owner')
+        connection.exec_driver_sql("DROP SCHEMA archive_udf, archive_editions CASCADE")
+    as_owner = url.set(username="owner").render_as_string(hide_password=False)
+    with pytest.raises(FatalFault, match="administrator"):
+        Postgres(as_owner, role="reading")
+    with server.begin() as connection:
+        connection.exec_driver_sql("CREATE ROLE reading NOLOGIN; GRANT reading TO owner")
+    engine = Postgres(as_owner, role="reading")
+    assert engine.facts.is_prepared("reading")
+    assert not engine.facts.is_prepared(None)
     engine.close()
 
 

@@ -362,6 +362,16 @@ BEGIN
     RETURN ARRAY[archive_udf.longitude(m), archive_udf.latitude(m), CASE WHEN reach < 89 THEN reach ELSE 180 END];
 END $$;
 
+-- What regions and places may have in common, by circles around them; the exact test follows. Where pgSphere is at hand,
+-- postgres_sphere.sql says the same in its words, which its index understands.
+CREATE OR REPLACE FUNCTION archive_udf.touches(
+    lon1 float8, lat1 float8, r1 float8, lon2 float8, lat2 float8, r2 float8) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN archive_udf.separation(lon1, lat1, lon2, lat2) <= r1 + r2 + 1e-7;
+CREATE OR REPLACE FUNCTION archive_udf.reached(lon1 float8, lat1 float8, lon2 float8, lat2 float8, r float8)
+    RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN archive_udf.separation(lon1, lat1, lon2, lat2) <= r + 1e-7;
+
 -- HEALPix, nested (Gorski et al. 2005, ApJ 622, 759); near the poles by half angles, to keep precision. A position on
 -- the border of cells may be found in either. Along the belt s counts the diagonals rising east, d those falling.
 CREATE OR REPLACE FUNCTION archive_udf.spread(i bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$

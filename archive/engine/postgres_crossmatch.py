@@ -21,8 +21,10 @@ from archive.engine import crossmatch
 from archive.engine import elements as el
 from archive.engine.crossmatch import Leaf, Surroundings
 from archive.engine.postgres_dialect import Same
+from archive.engine.postgres_sphere import FineSphere, Meeting, meetings, met_by_index, stored_cap
 from archive.engine.select import Locate, Writer
-from archive.engine.sphere import HEALPIX, Sphere, number
+from archive.engine.sphere import HEALPIX, number
+from archive.tables import Table
 
 _PROBE = 20  # rows that are hashed in the time of one look-up
 
@@ -32,7 +34,7 @@ class Probed:
     """A stored table of which only the rows near each row of the sources before it are read."""
 
     leaf: bound.Stored
-    around: Surroundings
+    around: Surroundings | Meeting
 
     @property
     def alias(self) -> str:
@@ -46,21 +48,24 @@ class Settled:
     condition: bound.Condition
 
 
-class FineSphere(Sphere):
-    """Tells ranges apart sooner: PostgreSQL looks a range up in the time in which it tests a hundred rows."""
-
-    few_rows = 1_000
-
-
 class ProbingWriter(Writer):
     """Writes statements in which large tables are probed."""
 
     def __init__(self, locate: Locate) -> None:
         super().__init__(locate)
-        self._sphere = FineSphere(self)
+        self._sphere: FineSphere = FineSphere(self)
+        self._here: list[set[str]] = []  # aliases of the selects under way
+
+    def is_outside(self, aliases: set[str | None]) -> bool:
+        """True if none of these sources belongs to the select that is being written."""
+        return None not in aliases and not aliases & self._here[-1]
 
     def _select(self, body: bound.Select, *more: object) -> sa.Select[object]:
-        return super()._select(self._probing(body), *more)  # type: ignore[arg-type, return-value]
+        self._here.append(set() if body.source is None else {leaf.alias for leaf in leaves(body.source)})
+        try:
+            return super()._select(self._probing(body), *more)  # type: ignore[arg-type, return-value]
+        finally:
+            self._here.pop()
 
     def _leaf(self, source: Leaf | Probed) -> FromClause:
         return self._probed(source) if isinstance(source, Probed) else super()._leaf(source)
@@ -73,12 +78,15 @@ class ProbingWriter(Writer):
         return el.Infix("AND", (Same(left, right), on))
 
     def condition(self, condition: bound.Condition | crossmatch.Keyed | Settled) -> el.Term:
-        return super().condition(condition.condition if isinstance(condition, Settled) else condition)
+        if isinstance(condition, Settled):
+            return super().condition(condition.condition)
+        written = super().condition(condition)
+        return self._sphere.met(condition, written) if isinstance(condition, bound.Or) else written
 
     def _probing(self, body: bound.Select) -> bound.Select:
         if not isinstance(body.source, bound.Join):
             return body
-        plan = _Plan(self._probe_size, self._is_sorted, list(_conjuncts(body.where)))
+        plan = _Plan(self._probe_size, self._is_sorted, self._can_meet, list(_conjuncts(body.where)))
         source = plan.source(body.source)
         if not plan.probed:
             return body
@@ -90,18 +98,40 @@ class ProbingWriter(Writer):
     def _is_sorted(self, table: bound.Stored) -> bool:
         return self._locate(table.table).healpix
 
+    def _can_meet(self, leaf: bound.Stored, meeting: Meeting) -> bool:
+        physical = self._locate(leaf.table).physical
+        return met_by_index(meeting, leaf.alias, physical, ()) is not None
+
+    def _reach(self, around: Surroundings) -> list[el.Term]:
+        return stored_cap(self, around.polygon) or super()._reach(around)
+
     def _probed(self, probed: Probed) -> FromClause:
-        """``LATERAL``: the cells near a row of the sources before, and the rows of the table in each of them."""
-        around = self._reach(probed.around)
+        """``LATERAL``: the rows of a table that may pass the test with a row of the sources before."""
+        if isinstance(probed.around, Meeting):
+            return self._meeting(probed.alias, probed.leaf.table, probed.around)
+        return self._near(probed.alias, probed.leaf.table, probed.around)
+
+    def _meeting(self, alias: str, table: Table, meeting: Meeting) -> FromClause:
+        """By the index of regions or places; the circle that reaches is made once for each row before."""
+        circle = [term.label(name) for term, name in zip(self._sphere.circle(meeting.reach), "xyr", strict=True)]
+        reach = sa.select(*circle).correlate(None).offset(el.Whole(0)).subquery("k")
+        found = super()._leaf(bound.Stored(alias, table)).element.alias("b")  # type: ignore[attr-defined]
+        met = met_by_index(meeting, "b", self._locate(table).physical, [el.Ref("k", name) for name in "xyr"])
+        rows = sa.select(el.everything("b")).correlate(None).select_from(sa.join(reach, found, met))
+        return rows.offset(el.Whole(0)).lateral(alias)
+
+    def _near(self, alias: str, table: Table, surroundings: Surroundings) -> FromClause:
+        """By the cells near each row before, and the rows of the table in each of them."""
+        around = self._reach(surroundings)
         cells = sa.select(el.Exploded(el.Invoke("near_cells", around)).label("k1")).correlate(None).subquery("k")
-        found = super()._leaf(bound.Stored(probed.alias, probed.leaf.table)).element.alias("b")  # type: ignore[attr-defined]
+        found = super()._leaf(bound.Stored(alias, table)).element.alias("b")  # type: ignore[attr-defined]
         width = el.Invoke("near_width", around[2:])
         low = el.Infix("*", (el.Ref("k", "k1"), width))
         high = el.Infix("-", (el.Infix("+", (low, width)), el.Whole(1)))
         within = el.Amid(el.Ref("b", HEALPIX), low, high)
         rows = sa.select(el.everything("b")).correlate(None).select_from(sa.join(cells, found, within))
         # OFFSET keeps the planner from taking the subquery apart: it holds the exact test for cheaper than the index.
-        return rows.offset(el.Whole(0)).lateral(probed.alias)
+        return rows.offset(el.Whole(0)).lateral(alias)
 
 
 class _Plan:
@@ -111,10 +141,12 @@ class _Plan:
         self,
         size: Callable[[Leaf], int],
         is_sorted: Callable[[bound.Stored], bool],
+        can_meet: Callable[[bound.Stored, Meeting], bool],
         where: Sequence[bound.Condition],
     ) -> None:
         self._size = size
         self._is_sorted = is_sorted
+        self._can_meet = can_meet
         self._where = where
         self.probed: set[str] = set()
 
@@ -148,24 +180,35 @@ class _Plan:
         return condition
 
     def _probed(self, leaf: bound.Stored, other: bound.Source, join: bound.Join) -> Probed | None:
-        if not self._is_sorted(leaf):
-            return None
         tests = list(_conjuncts(join.on))
         if join.kind in (JoinKind.INNER, JoinKind.CROSS):
             tests += self._where
         sides = {each.alias: each for each in leaves(other)}
         for test in tests:
-            around = _around(test, leaf)
-            if around is None:
-                continue
-            names = crossmatch.sources((around.lon, around.lat, around.radius, around.polygon))
-            if names and names <= sides.keys() and not names & self.probed and self._worth(leaf, names, sides):
-                return Probed(leaf, around)
+            around = _around(test, leaf) if self._is_sorted(leaf) else None
+            if around is not None:
+                names = crossmatch.sources((around.lon, around.lat, around.radius, around.polygon))
+                if self._depends(names, sides) and self._worth(leaf, names, sides):
+                    return Probed(leaf, around)
+        for test in tests:
+            for meeting in meetings(test):
+                names = meeting.depends_on
+                if meeting.alias != leaf.alias or not self._depends(names, sides) or not self._can_meet(leaf, meeting):
+                    continue
+                if not _hashable(test) or self._others(names, sides) <= self._size(leaf):
+                    return Probed(leaf, meeting)
         return None
 
+    def _depends(self, names: set[str | None], sides: dict[str, Leaf]) -> bool:
+        """True if what is reached depends on sources that are there before it is read."""
+        return bool(names) and names <= sides.keys() and not names & self.probed
+
     def _worth(self, leaf: bound.Stored, names: set[str | None], sides: dict[str, Leaf]) -> bool:
-        others = max(self._size(side) * self._share(side) for alias, side in sides.items() if alias in names)
-        return others * _PROBE < self._size(leaf) * self._share(leaf)
+        return self._others(names, sides) * _PROBE < self._size(leaf) * self._share(leaf)
+
+    def _others(self, names: set[str | None], sides: dict[str, Leaf]) -> float:
+        """Rows of the largest of the sources on which it depends."""
+        return max(self._size(side) * self._share(side) for alias, side in sides.items() if alias in names)
 
     def _share(self, leaf: Leaf) -> float:
         """The part of the rows that constant cones in WHERE let through, about."""
@@ -185,6 +228,14 @@ def leaves(source: bound.Source | Probed) -> Iterator[Leaf]:
         yield from leaves(source.right)
     elif not isinstance(source, Probed):
         yield source
+
+
+def _hashable(test: bound.Condition) -> bool:
+    """True for tests that ``crossmatch`` turns into equalities of cells whose size is known beforehand.
+
+    Where it must suit the widest region of all, a single wide one would spoil them.
+    """
+    return isinstance(test, bound.Near) and number(test.radius) is not None
 
 
 def _conjuncts(condition: bound.Condition | None) -> Iterator[bound.Condition]:

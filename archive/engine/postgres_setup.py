@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from urllib.parse import quote, urlencode
@@ -15,10 +18,15 @@ from archive.engine.postgres_build import REMOVED, SCHEMA
 from archive.engine.postgres_dialect import UDF
 from archive.faults import FatalFault, TransientFault
 
-_FUNCTIONS = files("archive.engine").joinpath("postgres.sql").read_text(encoding="utf-8")
-_VERSION = hashlib.sha256(_FUNCTIONS.encode()).hexdigest()[:16]
+_FUNCTIONS, _SPHERICAL = (
+    files("archive.engine").joinpath(name).read_text(encoding="utf-8")
+    for name in ("postgres.sql", "postgres_sphere.sql")
+)
+_VERSION = hashlib.sha256((_FUNCTIONS + _SPHERICAL).encode()).hexdigest()[:16]
 _LOCK = 0x6172_6368  # of the advisory lock under which one process sets up
 _OLDEST = 140_000  # server version: SQL-standard function bodies
+
+_BLANK, _ESCAPED = re.compile(r"([\\ ])"), r"\\\1"  # in the options of a connection
 
 _SPHERE = "CREATE EXTENSION IF NOT EXISTS pg_sphere"
 _PARALLEL = """
@@ -34,26 +42,71 @@ END $$
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the database has: pgSphere's version and schema, None where it is not installed."""
+    """What a database is: for the engine, and for people who look after it.
 
+    ``version`` is the server's (150018 for 15.18); ``sphere`` and ``sphere_schema`` tell of pgSphere, None where it is
+    not installed; ``parallel`` that queries which call it may use several cores; ``stamp`` what was set up here last.
+    """
+
+    version: int
+    encoding: str
+    order: str
     sphere: str | None
     sphere_schema: str | None
+    parallel: bool
+    stamp: str | None
+
+    @property
+    def is_suitable(self) -> bool:
+        """True if the archive can work with it."""
+        ordered = self.order.upper().replace("-", "") in ("C", "POSIX", "C.UTF8")
+        return self.version >= _OLDEST and self.encoding == "UTF8" and ordered
+
+    def is_prepared(self, role: str | None) -> bool:
+        """True if the functions, the index support and the rights are those of this program."""
+        return self.stamp == _stamp(self.sphere, role)
 
 
-def prepare(address: URL) -> Facts:
-    """Make the database at ``address`` fit, where it is not yet, and tell what it has.
+def facts(address: URL) -> Facts:
+    """What the database at ``address`` is; changes nothing.
+
+    Raises:
+        TransientFault: it cannot be reached.
+    """
+    with _connected(address) as connection:
+        return _facts(connection)
+
+
+def prepare(address: URL, role: str | None = None) -> Facts:
+    """Make the database at ``address`` fit, where it is not yet, and tell what it is.
+
+    ``role``, if given, is made where it is not there, and may read editions and nothing else.
 
     Raises:
         TransientFault: it cannot be reached.
         FatalFault: it is of a kind we cannot work with, or we may not set it up.
     """
+    with _connected(address) as connection:
+        found = _facts(connection)
+        if not found.is_suitable:
+            raise FatalFault(
+                f"The database has version {found.version // 10_000}, encoding {found.encoding}, order {found.order}.",
+                "The archive needs PostgreSQL 14 or newer and a database made with:"
+                " CREATE DATABASE ... TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C.UTF-8'",
+            )
+        if found.is_prepared(role):
+            return found
+        _set_up(connection.execution_options(no_parameters=True), role)
+        return _facts(connection)
+
+
+@contextmanager
+def _connected(address: URL) -> Iterator[Connection]:
+    """One transaction; what the database says goes into our words."""
     engine = sa.create_engine(address, poolclass=sa.NullPool)
     try:
         with engine.connect() as connection, connection.begin():
-            _check(connection)
-            if _installed(connection) != _VERSION:
-                _set_up(connection)
-            return _facts(connection)
+            yield connection
     except OperationalError as error:
         raise TransientFault("The database cannot be reached at the moment.", "Is the server running?") from error
     except DBAPIError as error:
@@ -65,34 +118,35 @@ def prepare(address: URL) -> Facts:
         engine.dispose()
 
 
-def _check(connection: Connection) -> None:
+def _facts(connection: Connection) -> Facts:
     query = sa.text(
-        "SELECT current_setting('server_version_num')::int, pg_encoding_to_char(encoding), datcollate"
-        " FROM pg_database WHERE datname = current_database()"
+        "SELECT current_setting('server_version_num')::int, pg_encoding_to_char(encoding), datcollate,"
+        " extversion, extnamespace::regnamespace::text, NOT EXISTS (SELECT 1 FROM pg_proc p JOIN pg_depend d"
+        " ON d.objid = p.oid AND d.deptype = 'e' AND d.classid = 'pg_proc'::regclass AND d.refobjid = e.oid"
+        " WHERE p.provolatile = 'i' AND p.proparallel <> 's' AND p.prokind = 'f'),"
+        " (SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = :udf)"
+        " FROM pg_database LEFT JOIN pg_extension e ON extname = 'pg_sphere' WHERE datname = current_database()"
     )
-    version, encoding, order = connection.execute(query).one()
-    if version < _OLDEST or encoding != "UTF8" or order.upper().replace("-", "") not in ("C", "POSIX", "C.UTF8"):
-        raise FatalFault(
-            f"The database is of version {version // 10_000}, encoding {encoding}, order {order}.",
-            "The archive needs PostgreSQL 14 or newer and a database made with:"
-            " CREATE DATABASE ... TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C.UTF-8'",
-        )
+    return Facts(*connection.execute(query, {"udf": UDF}).one())
 
 
-def _installed(connection: Connection) -> str | None:
-    query = sa.text("SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = :name")
-    found: str | None = connection.execute(query, {"name": UDF}).scalar_one_or_none()
-    return found
+def _stamp(sphere: str | None, role: str | None) -> str:
+    return f"{_VERSION} pgSphere {sphere} role {role}".replace("'", '"')
 
 
-def _set_up(connection: Connection) -> None:
-    literally = connection.execution_options(no_parameters=True)
-    literally.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
-    literally.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}; GRANT USAGE ON SCHEMA {SCHEMA} TO PUBLIC")
-    literally.exec_driver_sql(f"CREATE TABLE IF NOT EXISTS {REMOVED} (place text PRIMARY KEY)")
-    literally.exec_driver_sql(_FUNCTIONS)
-    _add_sphere(literally)
-    literally.exec_driver_sql(f"COMMENT ON SCHEMA {UDF} IS '{_VERSION}'")
+def _set_up(connection: Connection, role: str | None) -> None:
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+    connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+    connection.exec_driver_sql(f"CREATE TABLE IF NOT EXISTS {REMOVED} (place text PRIMARY KEY)")
+    connection.exec_driver_sql(_FUNCTIONS)
+    _add_sphere(connection)
+    found = _facts(connection)
+    if found.sphere is not None:
+        connection.exec_driver_sql(f"SET LOCAL search_path = {UDF}, {found.sphere_schema}, pg_catalog")
+        connection.exec_driver_sql(_SPHERICAL)
+    if role is not None:
+        _admit(connection, role)
+    connection.exec_driver_sql(f"COMMENT ON SCHEMA {UDF} IS '{_stamp(found.sphere, role)}'")
 
 
 def _add_sphere(connection: Connection) -> None:
@@ -105,19 +159,35 @@ def _add_sphere(connection: Connection) -> None:
             return
 
 
-def _facts(connection: Connection) -> Facts:
-    query = sa.text(
-        "SELECT extversion, nspname FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace"
-        " WHERE extname = 'pg_sphere'"
+def _admit(connection: Connection, role: str) -> None:
+    """Make the role where it is not there, and let it read editions, those that are to come as well."""
+    name = connection.dialect.identifier_preparer.quote_identifier(role)
+    roles = "SELECT rolname, pg_has_role(oid, 'MEMBER') FROM pg_roles"
+    member: dict[str, bool] = {row.rolname: row.pg_has_role for row in connection.exec_driver_sql(roles)}
+    try:
+        with connection.begin_nested():
+            if role not in member:
+                connection.exec_driver_sql(f"CREATE ROLE {name} NOLOGIN")
+            if not member.get(role):
+                connection.exec_driver_sql(f"GRANT {name} TO CURRENT_USER")
+    except DBAPIError as error:
+        raise FatalFault(
+            f"The role '{role}', as which queries are to run, cannot be made.",
+            f"Let an administrator of the server: CREATE ROLE {role} NOLOGIN, and GRANT {role} TO the archive's user.",
+        ) from error
+    connection.exec_driver_sql(
+        f"GRANT USAGE ON SCHEMA {SCHEMA} TO {name}; GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {name};"
+        f" ALTER DEFAULT PRIVILEGES IN SCHEMA {SCHEMA} GRANT SELECT ON TABLES TO {name}"
     )
-    found = connection.execute(query).one_or_none()
-    return Facts(None, None) if found is None else Facts(*found)
+    database = connection.exec_driver_sql("SELECT quote_ident(current_database())").scalar_one()
+    connection.exec_driver_sql(f"GRANT TEMPORARY ON DATABASE {database} TO {name}")
 
 
 def libpq(address: URL, options: dict[str, str]) -> str:
     """The address as PostgreSQL's own library takes it, with settings for each session."""
     own = address.query.get("options", "")
-    settings = " ".join([str(own), *(f"-c {name}={value}" for name, value in options.items())]).strip()
+    written = (f"-c {name}={_BLANK.sub(_ESCAPED, value)}" for name, value in options.items())
+    settings = " ".join([str(own), *written]).strip()
     query = {**address.query, "options": settings}
     bare = address.set(drivername="postgresql", query={}).render_as_string(hide_password=False)
     return f"{bare}?{urlencode(query, quote_via=quote)}"
