@@ -32,6 +32,7 @@ class Config:
 
     home: Path = Path("archive-home")  # the folder that holds the archive
     database: str | None = None  # URL of the PostgreSQL that holds ledger, jobs and catalogs; else they are in the home
+    query_role: str | None = None  # role of PostgreSQL as which queries run, made if need be; else the user of the URL
     public_url: str | None = None  # where users reach the service, if it is not what their requests say
     descriptions: Path | None = None  # folder of release descriptions, looked into before those shipped
     stores: tuple[str, ...] = ()  # where files are kept: "name=file:///folder"; "main" is in the home unless told

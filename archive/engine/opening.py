@@ -20,7 +20,8 @@ def open_engine(config: Config) -> Engine:
         from archive.engine.postgres import Postgres
 
         # A connection for each query that has its turn, and one for whoever asks beside them.
-        return Postgres(config.database, pool=config.short_queries + config.long_queries + 1)
+        pool = config.short_queries + config.long_queries + 1
+        return Postgres(config.database, role=config.query_role, pool=pool)
     from archive.engine.duckdb import DuckDB
 
     return DuckDB(config.editions, threads=config.threads, memory=config.memory, scratch=config.scratch_folder)
