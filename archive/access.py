@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
+
+from sqlalchemy import Connection
 
 from archive.faults import NotAuthenticated, NotAuthorized
 from archive.ledger import Ledger, grants, tokens
-from archive.ledger.database import now
 from archive.ledger.events import own_actor
 
 
@@ -80,15 +82,27 @@ def require(actor: Actor, action: Action) -> None:
     )
 
 
-def may_read(actor: Actor, public_from: str | None, moment: str | None = None) -> bool:
-    """Whether ``actor`` may read a file that is proprietary until ``public_from`` (times as the ledger writes them)."""
-    return public_from is None or public_from <= (moment or now()) or may(actor, Action.READ)
+def may_read(actor: Actor, public_from: datetime | None) -> bool:
+    """Whether ``actor`` may read now a file that is proprietary until ``public_from``."""
+    return public_from is None or public_from <= datetime.now(UTC) or may(actor, Action.READ)
 
 
 def known_as(ledger: Ledger, name: str) -> Actor:
     """The actor of that name, with all roles that they were granted."""
     with ledger.read() as transaction:
         return Actor(name, frozenset(map(Role, grants.roles(transaction, name))))
+
+
+def known_operators(ledger: Ledger) -> set[str]:
+    """Who may run the archive; nobody in one that was made before there were grants."""
+    with ledger.read() as transaction:
+        return grants.holders(transaction, Role.OPERATOR)
+
+
+def adopt(transaction: Connection) -> None:
+    """Let the user whose process this is run the archive, if nobody else does: who makes an archive runs it."""
+    if not grants.holders(transaction, Role.OPERATOR):
+        grants.add(transaction, own_actor(), Role.OPERATOR)
 
 
 def bearer(ledger: Ledger, token: str) -> Actor:

@@ -25,6 +25,9 @@ from archive.releases import shipped
 FILE = "archive.toml"
 _PREFIX = "ARCHIVE_"
 
+TOKEN = "ARCHIVE_TOKEN"  # noqa: S105 - the name of the variable
+"""The environment variable of a token to act by on the command line; a secret, and no setting."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
@@ -83,7 +86,7 @@ class Config:
         for name, value in _from_file(place / FILE).items():
             given[name] = (f"{name} in {place / FILE}", _beside(place, name, value))
         for name, text in environment.items():
-            if name.startswith(_PREFIX) and text:
+            if name.startswith(_PREFIX) and name != TOKEN and text:
                 given[name.removeprefix(_PREFIX).lower()] = (name, text)
         given["home"] = ("home", str(place.absolute()))
         return cls(**_values(given))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from archive.access import Role
+from archive.access import adopt
 from archive.backbone.opening import MAIN, open_stores
 from archive.config import Config
-from archive.ledger import Ledger, Site, grants
+from archive.ledger import Ledger, Site
 from archive.ledger import site as sites
-from archive.ledger.events import own_actor
 from archive.ledger.processes import Attendance
 
 if TYPE_CHECKING:
@@ -45,8 +44,7 @@ class Endpoint:
         ledger = Ledger.create(config.ledger_url)
         with ledger.write() as transaction:
             sites.write_site(transaction, site)
-            if not grants.holders(transaction, Role.OPERATOR):
-                grants.add(transaction, own_actor(), Role.OPERATOR)  # who makes an archive runs it
+            adopt(transaction)
         return cls(config, ledger)
 
     @cached_property

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, select
 
+from archive.access import Role
 from archive.backbone import publish
 from archive.backbone.backup import FILES, Manifest, Stored, place_of, read_manifest, stored_files
 from archive.backbone.endpoint import Endpoint
@@ -25,7 +26,7 @@ from archive.backbone.stores import CHUNK, Store
 from archive.backbone.upgrading import stores_of, version
 from archive.config import Config
 from archive.faults import FatalFault, NotFound, UsageFault
-from archive.ledger import Ledger, chain, events, schema
+from archive.ledger import Ledger, chain, events, grants, schema
 from archive.ledger.connections import WRITES, address, connected, file_of
 from archive.ledger.copying import copy_rows, copy_sqlite, flush
 from archive.ledger.layouts import Layout
@@ -82,6 +83,7 @@ def restore(
             with endpoint.ledger.write() as transaction:
                 told = {"made": manifest.made, "program": manifest.program, "missing": [file.uri for file in missing]}
                 events.append(transaction, "restore", told)
+                grants.add(transaction, events.own_actor(), Role.OPERATOR)  # who makes an archive runs it
             built = _build(endpoint, progress)
         _switch(config, copies, progress)
     return Restored(manifest, checked, brought, tuple(file.uri for file in missing), built, left_out)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import column, select, table
 
+from archive.access import adopt
 from archive.config import Config
 from archive.faults import NotFound, TransientFault
 from archive.jobs.tables import LAYOUT as JOBS
+from archive.ledger import Ledger
+from archive.ledger import site as sites
 from archive.ledger.connections import address, connected, file_of
 from archive.ledger.copying import copy_sqlite
 from archive.ledger.database import now
@@ -92,7 +96,16 @@ def upgrade(config: Config, progress: Callable[[Layout, Step], None] = lambda la
     kept = _keep(config, found)
     for each in found:
         migrate(each.url, each.layout, progress=lambda step, layout=each.layout: progress(layout, step))  # type: ignore[misc]
+    if any(each.layout is LEDGER for each in found):
+        _adopt(config.ledger_url)
     return Upgraded(found, kept)
+
+
+def _adopt(url: str) -> None:
+    """Somebody has to be an operator from now on."""
+    with closing(Ledger.open(url)) as ledger, ledger.write() as transaction:
+        if sites.find_site(transaction) is not None:
+            adopt(transaction)
 
 
 def _check_nobody_works(url: str) -> None:

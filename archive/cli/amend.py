@@ -19,7 +19,7 @@ from archive.cli._pairs import pairs
 def amend(output: Output, uri: str, given: tuple[str, ...], nulls: tuple[str, ...], reason: str, dry_run: bool) -> None:
     from archive.backbone import amendments
 
-    with opened(output) as endpoint:
+    with opened(output, "CURATE") as endpoint:
         done = amendments.amend(
             endpoint, uri, pairs("--set", given), pairs("--null", nulls), reason=reason, dry_run=dry_run
         )

@@ -25,7 +25,7 @@ def backup(output: Output, directory: Path, files: bool) -> None:
     from archive.backbone import backup as backups
 
     began = time.monotonic()
-    with opened(output) as endpoint, output.progress({"bytes": "bytes"}) as progress:
+    with opened(output, "OPERATE") as endpoint, output.progress({"bytes": "bytes"}) as progress:
         made = backups.backup(endpoint, directory, files=files, progress=progress)
     seconds = time.monotonic() - began
     kept = "with their bytes" if files else "without their bytes"

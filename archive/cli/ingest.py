@@ -40,7 +40,7 @@ _REFUSED = UsageFault.exit_code
 @click.option("--dry-run", is_flag=True, help="Check everything, write nothing.")
 @click.pass_obj
 def ingest(output: Output, /, paths: tuple[Path, ...], **options: Any) -> int:
-    with opened(output) as endpoint:
+    with opened(output, "DELIVER") as endpoint:
         if options["manifest"] is not None:
             return _manifest(output, endpoint, paths, options)
         return _files(output, endpoint, paths, options)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archive.cli._endpoint import identify
 from archive.cli._output import Output
 from archive.faults import NotFound, UsageFault
 
@@ -43,6 +44,7 @@ def _next(config: Config) -> tuple[str, ...]:
 
 def _known(config: Config) -> Site | None:
     """What an archive that is there already says of its site."""
+    from archive.access import known_operators
     from archive.ledger import Ledger
 
     try:
@@ -50,7 +52,10 @@ def _known(config: Config) -> Site | None:
     except NotFound:
         return None
     try:
-        return ledger.site()
+        site = ledger.site()
+        if known_operators(ledger):
+            identify(ledger, "OPERATE")
+        return site
     except NotFound:
         return None
     finally:

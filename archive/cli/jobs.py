@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from archive.cli._endpoint import Action, identify
 from archive.cli._output import Output
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def kill(output: Output, job: tuple[str, ...]) -> None:
     """Stop jobs; their owners are told that an operator did it."""
     from archive.jobs import Failure
 
-    with _opened(output) as store:
+    with _opened(output, "OPERATE") as store:
         stopped = {
             each: store.get(each).phase.active and store.abort(each, Failure("DefaultFault", _KILLED)) for each in job
         }
@@ -71,13 +72,14 @@ def kill(output: Output, job: tuple[str, ...]) -> None:
 
 
 @contextmanager
-def _opened(output: Output) -> Iterator[Jobs]:
+def _opened(output: Output, action: Action | None = None) -> Iterator[Jobs]:
     from archive.config import Config
     from archive.jobs import Jobs
     from archive.ledger import Ledger
 
     config = Config.load(home=output.home)
-    Ledger.open(config.ledger_url).close()  # there is an archive
+    with closing(Ledger.open(config.ledger_url)) as ledger:  # there is an archive
+        identify(ledger, action)
     store = Jobs.of(config)
     try:
         yield store

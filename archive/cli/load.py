@@ -19,7 +19,7 @@ from archive.cli._output import Output
 def load(output: Output, release: str, table: str, files: tuple[Path, ...], nulls: tuple[str, ...]) -> None:
     from archive.backbone import catalogs
 
-    with opened(output) as endpoint, output.progress({"copy": "bytes"}) as progress:
+    with opened(output, "DELIVER") as endpoint, output.progress({"copy": "bytes"}) as progress:
         loaded = catalogs.load(endpoint, release, table, files, nulls=nulls, progress=progress)
     facts = {
         "table": loaded.table,

@@ -16,11 +16,11 @@ def publish(output: Output, release: str, rebuild: bool) -> None:
     from archive.backbone import publish as publishing
 
     if rebuild:
-        with opened(output) as endpoint, output.progress({}) as progress:
+        with opened(output, "CURATE") as endpoint, output.progress({}) as progress:
             count = publishing.rebuild(endpoint, release, progress)
         output.result({"schema": release, "rebuilt": count}, f"{release}: {count} tables were made anew.")
         return
-    with opened(output) as endpoint, output.progress({}) as progress:
+    with opened(output, "CURATE") as endpoint, output.progress({}) as progress:
         done = publishing.publish(endpoint, release, progress)
     facts = {
         "schema": done.schema,

@@ -19,7 +19,7 @@ from archive.cli._output import Output
 def retract(output: Output, uris: tuple[str, ...], reason: str, dry_run: bool) -> None:
     from archive.backbone import amendments
 
-    with opened(output) as endpoint:
+    with opened(output, "CURATE") as endpoint:
         done = amendments.retract(endpoint, uris, reason=reason, dry_run=dry_run)
     would = "would be" if dry_run else "is"
     sentences = [f"{uri} {would} retracted." for uri in done]

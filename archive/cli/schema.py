@@ -85,7 +85,7 @@ def register(output: Output, file: Path) -> None:
     from archive.releases import read_release
 
     release = read_release(file)
-    with opened(output) as endpoint, endpoint.ledger.write() as transaction:
+    with opened(output, "CURATE") as endpoint, endpoint.ledger.write() as transaction:
         before = descriptions.find(transaction, release.name)
         registered = descriptions.register(transaction, release)
     changed = before is None or before.id != registered.id
@@ -106,7 +106,7 @@ def migrate(output: Output, file: Path) -> None:
     from archive.releases import read_release
 
     release = read_release(file)
-    with opened(output) as endpoint:
+    with opened(output, "CURATE") as endpoint:
         registered, revision = show_by(endpoint, release)
     version = release.versions[-1].number if release.versions else 1
     facts = {"schema": release.name, "number": registered.number, "version": version, "revision": revision}

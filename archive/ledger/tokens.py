@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from archive.ledger.database import now, stamp
 from archive.ledger.ledger import Ledger
 
 _ID_BYTES, _SECRET_BYTES = 6, 32
+_ID = re.compile(f"[0-9a-f]{{{2 * _ID_BYTES}}}")
 _NOTED_EVERY = timedelta(hours=1)  # how exactly it is known when a token was last used
 _NOBODYS = "0" * 64  # compared with where there is no such token, so that it takes as long
 
@@ -72,6 +74,8 @@ def everything(transaction: Connection) -> Sequence[Token]:
 def find(ledger: Ledger, text: str) -> Token | None:
     """The valid token that was given as ``text``, whose actor still has its role; else None."""
     number, _, secret = text.partition(".")
+    if _ID.fullmatch(number) is None:
+        number = ""  # looked up all the same
     moment = datetime.now(UTC)
     with ledger.read() as transaction:
         row = transaction.execute(select(schema.token).where(schema.token.c.id == number)).one_or_none()
