@@ -7,13 +7,13 @@ and whether rows were cut.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from archive import standing
+from archive import onward, standing
 from archive.adql import bound, parse, resolve, tree
 from archive.adql.adapt import adapt
 from archive.adql.resolve import expand
@@ -46,6 +46,7 @@ class Question:
 
     ``maxrec`` None means the service's default; 0 asks for the columns alone. ``seconds`` is the longest the
     statement may run. TAP_SCHEMA is exempt from the default limit (clients read it whole), not from ``hard_maxrec``.
+    ``begin`` is the place in the order of its rows after which the answer begins.
     ``asker`` is the address that waits for the answer; None where nobody does. ``stop`` is pulled when nobody wants
     the answer any more.
     """
@@ -59,6 +60,7 @@ class Question:
     uploads: tuple[Upload, ...] = field(default=())
     asker: str | None = None
     stop: Stop | None = None
+    begin: onward.Place | None = None
 
     @property
     def text(self) -> str:
@@ -124,6 +126,8 @@ def prepare(question: Question, published: Published) -> Prepared:
     at_hand = standing.shelf(published)
     catalog = _with_uploads(at_hand.catalog, question.uploads)
     query = adapt(resolve(parsed, catalog), expand)
+    if question.begin is not None:
+        query = onward.after(query, question.begin)
     bindings = _bindings(query, published, at_hand.rows, question.uploads)
     return Prepared(question, query, bindings, published.revision, rows_read(query, bindings))
 
@@ -175,19 +179,26 @@ def _result(question: Question, query: bound.Bound, stream: Stream, limit: int |
         query=question.text or None,
         at_hand=stream.whole,
     )
-    result.batches = stream.batches if limit is None else _cut(stream, limit, result)
+    if limit is not None:
+        result.batches = _cut(stream, limit, result, onward.total_order(query))
+    else:
+        result.batches = stream.batches
     return result
 
 
-def _cut(stream: Stream, limit: int, result: Result) -> Iterator[pa.RecordBatch]:
-    """The first ``limit`` rows; marks the result as overflowed only if there were more."""
-    left = limit
+def _cut(stream: Stream, limit: int, result: Result, order: Sequence[onward.Key]) -> Iterator[pa.RecordBatch]:
+    """The first ``limit`` rows; marks the result as overflowed only if there were more, and where they would begin."""
+    left, last = limit, None
     for batch in stream.batches:
         if batch.num_rows > left:
             result.overflowed = True
+            last = batch.slice(left - 1, 1) if left else last
+            result.last = None if last is None else onward.place_of(last, order)
             if left:
                 yield batch.slice(0, left)
             stream.close()
             return
         left -= batch.num_rows
+        if batch.num_rows:
+            last = batch.slice(batch.num_rows - 1)
         yield batch

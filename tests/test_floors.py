@@ -40,6 +40,7 @@ FLOORS: dict[str, float] = {
     "turns": 3,
     "weight": 3,
     "foresight": 3,
+    "onward": 3,
     "query": 3.1,
     "serving": 3.2,
     "jobs": 3.2,

@@ -127,6 +127,9 @@ def ending(result: Result) -> tuple[Info, ...]:
         return (("QUERY_STATUS", "ERROR", fault_text(result.fault)),)
     if result.overflowed:
         told = f"The query has more rows: these are the first {result.rows}. {result.rest}"
+        onward = "" if result.last is None else result.onward(result.last)
+        if onward:
+            told = f"{told} The next rows: {onward}"
         return (("QUERY_STATUS", "OVERFLOW", told.strip()),)
     return ()
 

@@ -53,7 +53,8 @@ class Result:
     mean nothing. Iterating ``batches`` may raise a ``Fault`` at any time; encoders catch it, keep it in
     ``fault`` and end their document as DALI asks (formats that cannot say so raise it again).
     ``overflowed`` is true once rows were cut off; it is final when ``batches`` is exhausted. ``rows`` counts
-    the rows encoded so far; ``rest`` tells people how to get those that were cut off. ``close`` releases the
+    the rows encoded so far; ``rest`` tells people how to get those that were cut off; where they can be had from the
+    ``last`` row on, ``onward(last)`` is the address of what comes next. ``close`` releases the
     engine's cursor and stops its statement; it may be called twice. ``at_hand``: all rows have been computed.
     ``foresight`` tells of rows that are not there yet.
     """
@@ -69,6 +70,8 @@ class Result:
     infos: tuple[tuple[str, str, str], ...] = field(default=())  # (name, value, text) for the results RESOURCE
     fault: Fault | None = None
     rest: str = ""
+    last: str | None = None
+    onward: Callable[[str], str] = lambda last: ""
     at_hand: bool = False
     foresight: Foresight = field(default_factory=Foresight)
 

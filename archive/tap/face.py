@@ -8,14 +8,13 @@ from flask import Blueprint, Response, request
 
 from archive import dali, visits, vosi
 from archive.book import Book
-from archive.config import Config
 from archive.dali import Parameters
 from archive.examples import examples
 from archive.faults import Fault, NotFound, UsageFault
 from archive.query import Question
 from archive.results.formats import Format
 from archive.serving import Serving
-from archive.tap import capabilities, document
+from archive.tap import capabilities, document, rest
 from archive.tap.request import TapRequest, wanted
 from archive.tap.uploads import Allowance, sent, taken
 from archive.visits import Asked, Visit
@@ -57,14 +56,14 @@ class TapFace:
             with visit.idle():  # until the client has sent it all
                 parameters = Parameters.of(request)
             form = wanted(parameters)
-            return self._answer(TapRequest.read(parameters), visit)
+            return self._answer(TapRequest.read(parameters), parameters, visit)
         except Exception as error:  # the door: whatever happened, the client gets a DALI error document
             fault = dali.as_fault(error)
             if visit.asked is not None:
                 visit.asked.fault = fault
             return dali.error_response(fault, form)
 
-    def _answer(self, asked: TapRequest, visit: Visit) -> Response:
+    def _answer(self, asked: TapRequest, parameters: Parameters, visit: Visit) -> Response:
         config = self._serving.config
         note = Asked("sync", asked.language, asked.query)
         self._book.query_began(visit, note)
@@ -78,12 +77,12 @@ class TapFace:
             uploads=taken(asked.uploads, sent(request, asked.uploads), Allowance.of(config)),
             asker=visit.address,
             stop=visit.stop,
+            begin=asked.begin,
         )
         note.result = result = self._serving.answer(question)
-        result.rest = f"{_asking_for_more(config)} A job at {self._base}/async takes longer queries."
+        result.rest, result.onward = rest.in_words(config, self._base), rest.next_piece(parameters, self._base)
         response = dali.answered(result, asked.format, request)
-        if dali.OVERFLOW in response.headers:
-            response.headers["Link"] = f'<{self._base}/async>; rel="related"; title="the same query as a job"'
+        response.headers.extend(rest.headers(result, self._base, response.headers))
         return response
 
     def capabilities(self) -> Response:
@@ -127,10 +126,3 @@ class TapFace:
 def _plain(error: Exception) -> Response:
     fault: Fault = dali.as_fault(error)
     return dali.plain_error(fault)
-
-
-def _asking_for_more(config: Config) -> str:
-    """How to get the rows that were cut off, in words for people."""
-    hard = config.hard_maxrec
-    most = "" if hard is None else f" (up to {hard})"
-    return f"Ask for more with MAXREC{most}, or for one piece after another with ORDER BY and OFFSET."

@@ -50,6 +50,8 @@ class TapTask:
         uploads = _uploads(self._serving, request, desk.job)
         question = replace(_question(self._serving, request, desk.job), uploads=uploads, stop=stop)
         asked.result = result = desk.counted(self._serving.answer(question))
+        if not request.uploads:
+            result.onward = lambda last: f"send the query again with CONTINUE={last}"
         form = request.format
         desk.write("result", form.content_type, form.extension, encode(result, form, Envelope()))
 
@@ -89,4 +91,5 @@ def _question(serving: Serving, asked: TapRequest, job: Job) -> Question:
         seconds=job.duration + _MARGIN if job.duration else None,
         default_maxrec=config.default_maxrec,
         hard_maxrec=config.hard_maxrec,
+        begin=asked.begin,
     )

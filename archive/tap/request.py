@@ -8,6 +8,7 @@ from archive import dali
 from archive.adql.words import language_named
 from archive.dali import Parameters
 from archive.faults import UsageFault
+from archive.onward import Place, place
 from archive.results.formats import Format
 from archive.tap.uploads import Source, sources
 
@@ -17,6 +18,7 @@ class TapRequest:
     """What a client wants to know, and in which form.
 
     ``maxrec`` None means that the service's default limit holds. ``uploads`` are announced, not read.
+    ``begin`` (CONTINUE, our own) is the place after which an answer goes on that was cut.
     """
 
     query: str
@@ -25,6 +27,7 @@ class TapRequest:
     runid: str | None
     format: Format
     uploads: tuple[Source, ...] = ()
+    begin: Place | None = None
 
     @classmethod
     def read(cls, parameters: Parameters) -> TapRequest:
@@ -42,6 +45,7 @@ class TapRequest:
             dali.runid(parameters),
             asked,
             sources(parameters.every("UPLOAD")),
+            _begin(parameters),
         )
 
 
@@ -62,6 +66,11 @@ def _query(parameters: Parameters) -> str:
     if query is None or not query.strip():
         raise UsageFault("QUERY is missing." if query is None else "QUERY is empty.", "Give the text of an ADQL query.")
     return query
+
+
+def _begin(parameters: Parameters) -> Place | None:
+    text = parameters.one("CONTINUE")
+    return place(text) if text else None
 
 
 def _language(parameters: Parameters) -> str:
