@@ -9,8 +9,11 @@ from contextlib import closing, contextmanager
 from flask import Flask, Response, request
 
 from archive import dali
+from archive.backbone.copies import Copies
+from archive.backbone.opening import open_stores
 from archive.book import Book
 from archive.config import Config
+from archive.datalink.files import FilesFace
 from archive.engine.opening import open_engine
 from archive.jobs import Jobs, Task
 from archive.ledger import Ledger, processes
@@ -23,23 +26,28 @@ from archive.tap import TapFace, TapLane, TapTask
 from archive.uws import uws_blueprint
 from archive.visits import Visits
 
-_PROTOCOLS = ("/tap",)
-_TOLD = f"Location, Link, Retry-After, Content-Disposition, X-Request-Id, {dali.OVERFLOW}"
+_PROTOCOLS = ("/tap", "/files")
+_TOLD = (
+    "Location, Link, Retry-After, Content-Disposition, X-Request-Id, ETag, Accept-Ranges, Content-Range, Repr-Digest, "
+    f"{dali.OVERFLOW}"
+)
 _REQUEST_BYTES = 4 * 2**20  # of a request's body beside the files in it; longer ones are refused with 413
 
 
 def create_app(config: Config) -> Flask:
     """The application of ``config``. Call it in the process that serves: what it opens does not survive a fork."""
-    serving = _serving(config)
+    ledger = Ledger.open(config.ledger_url)
+    serving = _serving(config, ledger)
     serving.attend()
     jobs = Jobs.of(config)
-    return assemble(serving, jobs, Book(Metrics(jobs.standing), QueryLog(config.query_log_url)))
+    files = FilesFace(serving.site, ledger, Copies(ledger, open_stores(config)))
+    return assemble(serving, jobs, Book(Metrics(jobs.standing), QueryLog(config.query_log_url)), files)
 
 
 @contextmanager
 def tasks(config: Config) -> Iterator[Mapping[str, Task]]:
     """What the runners of jobs do, by service. Enter it in the runner's own process."""
-    serving = _serving(config)
+    serving = _serving(config, Ledger.open(config.ledger_url))
     leave = serving.attend("work")
     queries = QueryLog(config.query_log_url)
     try:
@@ -59,16 +67,17 @@ def forget(config: Config, process: int) -> None:
             processes.forget(transaction, process)
 
 
-def _serving(config: Config) -> Serving:
-    ledger = Ledger.open(config.ledger_url)
+def _serving(config: Config, ledger: Ledger) -> Serving:
     engine = open_engine(config)
     atexit.register(engine.close)
     return Serving(config, ledger, engine)
 
 
-def assemble(serving: Serving, jobs: Jobs | None = None, book: Book | None = None) -> Flask:
+def assemble(
+    serving: Serving, jobs: Jobs | None = None, book: Book | None = None, files: FilesFace | None = None
+) -> Flask:
     """The application over what is already open; without ``jobs`` it answers synchronous queries only, without
-    ``book`` nothing is written down of them.
+    ``book`` nothing is written down of them, without ``files`` it gives none away.
     """
     config = serving.config
     book = book or Book(Metrics())
@@ -85,6 +94,8 @@ def assemble(serving: Serving, jobs: Jobs | None = None, book: Book | None = Non
     if jobs is not None:
         face = uws_blueprint("tap", jobs, lambda: f"{base_url()}/tap/async", lane=TapLane(serving))
         app.register_blueprint(face, url_prefix="/tap/async")
+    if files is not None:
+        app.register_blueprint(files.blueprint(), url_prefix="/files")
     app.add_url_rule("/metrics", "metrics", lambda: Response(book.metrics.text(), content_type=TYPE))
     app.register_error_handler(Exception, _error_page(portal))
     app.after_request(_open_to_other_sites)

@@ -62,7 +62,7 @@ class Endpoint:
 
     def uri(self, path: str) -> str:
         """The name for ever of a file that is registered first at this endpoint, under ``path`` in its store."""
-        return f"archive://{self.site.authority}/{path}"
+        return self.site.uri(path)
 
     def attend(self, role: str) -> Attendance:
         return self.ledger.attend(role, self.config.heartbeat)

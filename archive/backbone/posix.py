@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from archive.backbone.disk import Disk
+from archive.backbone.steps import step
 from archive.backbone.stores import STAGING, Opened, Staged, Store, fingerprint, steps, taken, unwritable
 from archive.faults import FatalFault, NotFound
 
@@ -79,8 +80,7 @@ class PosixStore(Store):
     def stage(self, owner: str) -> Staged:
         self._check_writable()
         folder = self.root / STAGING / owner
-        if not self.root.is_dir():  # never made here: on whatever disk it would be, it is not the store's
-            raise FatalFault(f"The folder of the store '{self.name}' is missing.", "Is its disk mounted?")
+        self._check_there()  # the folder is never made here: on whatever disk it would be, it is not the store's
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -91,11 +91,13 @@ class PosixStore(Store):
         self._check_writable()
         targets = [(staged, path, self.place(path)) for staged, path in files]
         side_by_side(lambda staged: staged.close(), [staged for staged, _, _ in targets])
+        step("store.flushed")
         named: list[str] = []
         try:
             for staged, path, target in targets:
                 self._name(staged.path, path, target)
                 named.append(path)
+            step("store.named")
             side_by_side(self._disk.fsync_dir, list({target.parent for _, _, target in targets}))
         except BaseException as error:
             for path in named:
@@ -212,9 +214,14 @@ class PosixStore(Store):
         try:
             yield
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            self._check_there()
             raise self._missing(path) from None
         except OSError as error:
             raise _unreadable(error) from error
+
+    def _check_there(self) -> None:
+        if not self.root.is_dir():
+            raise FatalFault(f"The folder of the store '{self.name}' is missing.", "Is its disk mounted?")
 
     def _missing(self, path: str) -> NotFound:
         return NotFound(f"The store '{self.name}' has no file '{path}'.")

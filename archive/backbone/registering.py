@@ -76,7 +76,11 @@ class Registering:
         """Flush the files and give them their names; what lay in a store already stays where it is."""
         staged = [(each, self._path(each)) for each in received if each.staged is not None]
         self._store.commit_all([(each.staged, path) for each, path in staged if each.staged is not None])
-        places = {id(each): Place(self._store.name, path) for each, path in staged}
+        places = {
+            id(each): Place(self._store.name, path, fingerprint=each.staged.fingerprint)
+            for each, path in staged
+            if each.staged is not None
+        }
         adopted = [(each, each.request.source) for each in received if isinstance(each.request.source, Stored)]
         with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
             list(threads.map(lambda source: source.store.secure(source.path), [source for _, source in adopted]))

@@ -8,6 +8,7 @@ that, nothing is left of them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self, TypeVar
@@ -95,8 +96,9 @@ class Arrival:
             step("load.named")
             with self._endpoint.ledger.write() as transaction:
                 arrivals.check_alive(transaction, self._attendance.id)
-                for artifact in placed:
-                    files.add_artifact(transaction, artifact)
+                for staged, artifact in self._named:
+                    place = replace(artifact.here, fingerprint=staged.fingerprint)
+                    files.add_artifact(transaction, replace(artifact, place=place))
                 arrivals.note(transaction, self._endpoint.store.name, len(placed), sum(each.size for each in placed))
                 found = facts(transaction)
                 step("load.registering")

@@ -19,6 +19,10 @@ class Site:
     contact: str
     public_url: str | None = None
 
+    def uri(self, path: str) -> str:
+        """The name for ever of a file that is registered first at this endpoint, under ``path`` (percent-encoded)."""
+        return f"archive://{self.authority}/{path}"
+
 
 def find_site(transaction: Connection) -> Site | None:
     """Who runs this endpoint, if anybody has said."""
