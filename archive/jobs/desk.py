@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import logging
 import math
@@ -191,11 +192,8 @@ class Watch:
             if not renew:
                 return self._jobs.holds(job, self._runner)
             granted = self._jobs.pulse(job, self._runner, self._desk.rows)
-        except (
-            SQLAlchemyError,
-            TransientFault,
-        ):  # a full disk, a server that is away: the lease is long enough to try again
-            _log.exception("job %s: the lease could not be renewed", job)
+        except (SQLAlchemyError, TransientFault) as error:  # the lease is long enough to try again
+            _log.warning("job %s: the lease could not be renewed: %s", job, error)
             return True
         self._duration = granted or 0
         return granted is not None
@@ -203,8 +201,13 @@ class Watch:
     def _yield_lane(self, now: float) -> None:
         if self._slowed or now < self._began + self._pace.short:
             return
+        try:
+            moved = self._jobs.slow(self._desk.job.id, self._runner)
+        except (SQLAlchemyError, TransientFault) as error:  # there is time to try again
+            _log.warning("job %s: it could not be moved to the long lane: %s", self._desk.job.id, error)
+            return
         self._slowed = True
-        if self._jobs.slow(self._desk.job.id, self._runner):
+        if moved:
             self._slow()
 
     def _end(self, stop: Stop) -> None:
@@ -217,7 +220,8 @@ class Watch:
         self._desk.end(stop)
         if not self._done.wait(_PATIENCE):
             _log.info("job %s does not stop by itself (%s): its runner ends", job.id, stop.value)
-            self._jobs.discard(job)
+            with contextlib.suppress(SQLAlchemyError, TransientFault):  # what was written goes when the job goes
+                self._jobs.discard(job)
             os._exit(DEAF)
 
     def _write_end(self, stop: Stop) -> None:
