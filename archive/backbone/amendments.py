@@ -74,7 +74,7 @@ def retract(
     _check_reason(reason)
     with endpoint.ledger.write(by, reason) as transaction:
         found = _found(transaction, uris, also_retracted=True)
-        due = {known.id: uri for uri, known in found.items() if known.retracted is None}
+        due = {found[uri].id: uri for uri in uris if found[uri].retracted is None}
         _check_unused(transaction, due)
         if not dry_run:
             files.retract(transaction, due)

@@ -12,12 +12,15 @@ import os
 import signal
 import threading
 
+from archive.backbone.stores import unwritable
+
 VARIABLE = "CRASH_AT"
 
 LABELS = (
     "ingest.begun",
     "ingest.staged",
-    "ingest.flushed",
+    "store.flushed",
+    "store.named",
     "ingest.named",
     "ingest.registering",
     "ingest.registered",
@@ -55,7 +58,7 @@ class _Trap:
         if self._how == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         code = int(getattr(errno, self._how))
-        raise OSError(code, os.strerror(code))
+        raise unwritable(OSError(code, os.strerror(code)))
 
 
 _trap = _Trap(os.environ[VARIABLE]) if VARIABLE in os.environ else None
@@ -65,7 +68,7 @@ def step(label: str) -> None:
     """Say that the step ``label`` has been reached.
 
     Raises:
-        OSError: a test has armed it so.
+        FatalFault: a test has armed it so.
     """
     if _trap is not None and _trap.label == label:
         _trap.spring()
