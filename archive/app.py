@@ -11,6 +11,7 @@ from flask import Flask, Response, request
 from archive import dali
 from archive.backbone.copies import Copies
 from archive.backbone.opening import open_stores
+from archive.bearers import Bearers
 from archive.book import Book
 from archive.config import Config
 from archive.datalink.files import FilesFace
@@ -40,7 +41,7 @@ def create_app(config: Config) -> Flask:
     serving = _serving(config, ledger)
     serving.attend()
     jobs = Jobs.of(config)
-    files = FilesFace(serving.site, ledger, Copies(ledger, open_stores(config)))
+    files = FilesFace(serving.site, ledger, Copies(ledger, open_stores(config)), Bearers(ledger))
     return assemble(serving, jobs, Book(Metrics(jobs.standing), QueryLog(config.query_log_url)), files)
 
 

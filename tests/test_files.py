@@ -20,9 +20,10 @@ from archive.backbone import copies as copies_module
 from archive.backbone.copies import Copies
 from archive.backbone.endpoint import Endpoint
 from archive.backbone.registrar import register
+from archive.bearers import Bearers
 from archive.datalink.files import FilesFace
 from archive.faults import FatalFault
-from archive.ledger import holdings, incidents, replicas, schema
+from archive.ledger import grants, holdings, incidents, replicas, schema, tokens
 from archive.ledger.replicas import Place
 from tests.archives import SITE, make
 from tests.faces import Scripted
@@ -59,6 +60,11 @@ class Out:
         with self.endpoint.ledger.read() as transaction:
             return [(found.kind, found.subject) for found in incidents.open_incidents(transaction)]
 
+    def token(self, actor: str, role: str) -> str:
+        with self.endpoint.ledger.write() as transaction:
+            grants.add(transaction, actor, role)
+            return tokens.create(transaction, actor, role)
+
     def change(self, table: str, **values: str | None) -> None:
         with self.endpoint.ledger.write() as transaction:
             transaction.execute(update(schema.metadata.tables[table]).values(**values))
@@ -72,7 +78,7 @@ def out(tmp_path: Path, data: Path) -> Out:
 
 def client(endpoint: Endpoint) -> Client:
     """A server of its own."""
-    face = FilesFace(endpoint.site, endpoint.ledger, Copies(endpoint.ledger, endpoint.stores))
+    face = FilesFace(endpoint.site, endpoint.ledger, Copies(endpoint.ledger, endpoint.stores), Bearers(endpoint.ledger))
     return Client(assemble(Scripted(), files=face))
 
 
@@ -279,6 +285,13 @@ def test_proprietary_until_its_day(out: Out) -> None:
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
             assert SMALL not in answer.data
             assert "ETag" not in answer.headers
+    producer, reader = out.token("pipeline", "producer"), out.token("ada", "reader")
+    assert out.get("a", Authorization=f"Bearer {producer}").status_code == 403
+    assert out.get("a", Authorization="Bearer 123.wrong").status_code == 401
+    answer = out.get("a", Authorization=f"Bearer {reader}")
+    assert (answer.status_code, answer.data) == (200, SMALL)
+    assert answer.headers["Cache-Control"] == "private, no-cache"
+    assert answer.headers["Vary"] == "Authorization"
     out.change("artifact", public_from="2020-01-01T00:00:00.000000Z")
     answer = out.get("a")
     assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-cache")
@@ -350,7 +363,8 @@ def test_another_copy_is_taken(out: Out, content: bytes) -> None:
         assert held is not None
         replicas.add(transaction, {held.id: Place("second", "elsewhere", fingerprint=staged.fingerprint)})
     shortened(path)
-    face = FilesFace(SITE, out.endpoint.ledger, Copies(out.endpoint.ledger, {"main": other, "second": other}))
+    ledger = out.endpoint.ledger
+    face = FilesFace(SITE, ledger, Copies(ledger, {"main": other, "second": other}), Bearers(ledger))
     answer = Client(assemble(Scripted(), files=face)).get("/files/a")
     assert (answer.status_code, answer.data) == (200, content)
     assert [copy.has for copy in out.copies("a")] == ["bad", "present"]

@@ -7,7 +7,7 @@ change, so its sha256 is its strong ETag. Files are sent in constant memory, by 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -19,33 +19,14 @@ from werkzeug.wsgi import wrap_file
 
 from archive import dali
 from archive.backbone.copies import Copies, Reading
-from archive.faults import Fault, NotFound, UsageFault
+from archive.bearers import Bearers
+from archive.faults import NotFound, UsageFault
 from archive.ledger import Ledger, Site, holdings
 from archive.ledger.holdings import Holding
 
 _BLOCK = 1 << 20  # bytes given at once to a server that does not let the system send files
 _RANGES = re.compile(r"bytes\s*=\s*(.*)", re.IGNORECASE)
 _RANGE = re.compile(r"(\d{1,18})-(\d{1,18})?|-(\d{1,18})", re.ASCII)
-
-Guard = Callable[[Holding], None]
-"""Lets the one who makes the request at hand have a file, or raises a fault."""
-
-
-class Refused(Fault):
-    """The caller may not have the file; ``headers`` say how to become somebody who may (RFC 9110 section 11.6.1)."""
-
-    dali = "AuthenticationError"
-    http = 401
-    headers: Mapping[str, str] = {"WWW-Authenticate": 'Bearer realm="archive"'}
-
-
-def public_only(held: Holding) -> None:
-    """The guard of an archive that knows nobody: files that are public, and no others."""
-    if held.public_from is not None and held.public_from > datetime.now(UTC):
-        raise Refused(
-            f"{held.uri} is proprietary until {held.public_from:%Y-%m-%dT%H:%M:%SZ}.",
-            "Say who you are with a token: Authorization: Bearer TOKEN.",
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +48,17 @@ class Span:
 
 
 class FilesFace:
-    """Gives away the files of an endpoint to those whom ``guard`` lets have them."""
+    """Gives away the files of an endpoint to those who may have them."""
 
-    def __init__(self, site: Site, ledger: Ledger, copies: Copies, guard: Guard = public_only) -> None:
+    def __init__(self, site: Site, ledger: Ledger, copies: Copies, bearers: Bearers) -> None:
         self._site = site
         self._ledger = ledger
         self._copies = copies
-        self._guard = guard
+        self._bearers = bearers
 
     def blueprint(self) -> Blueprint:
         blueprint = Blueprint("files", __name__)
         blueprint.add_url_rule("/<path:path>", view_func=self._answer, methods=["GET"])  # and HEAD
-        blueprint.register_error_handler(Refused, lambda fault: dali.plain_error(fault, fault.headers))
         return blueprint
 
     def _answer(self, path: str) -> Response:
@@ -107,7 +87,7 @@ class FilesFace:
             held = holdings.find(transaction, uri)
         if held is None:
             raise NotFound(f"There is no file {uri}.")
-        self._guard(held)
+        self._bearers.require_readable(uri, held.public_from)
         if held.retracted is not None:
             raise NotFound(f"{uri} was retracted on {held.retracted:%Y-%m-%d}.", http=410)
         return held
