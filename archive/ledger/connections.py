@@ -15,9 +15,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from archive.faults import FatalFault, TransientFault, UsageFault
 
@@ -27,6 +29,26 @@ WRITES = "archive_writes"
 """The execution option of connections whose transactions write."""
 
 _PATIENCE = 30_000  # milliseconds that a writer waits for another
+
+
+class _Waiting(QueuePool):
+    """A pool whose connections are waited for, but not for ever."""
+
+    def _do_get(self) -> ConnectionPoolEntry:
+        try:
+            return super()._do_get()
+        except PoolTimeout as error:
+            raise TransientFault("The service is too busy at the moment.", "Try again in a moment.") from error
+
+
+_OF_A_FILE: dict[str, Any] = {"pool_size": 8, "max_overflow": 24}
+_OF_A_SERVER: dict[str, Any] = {  # a server counts its connections, so a process has few
+    "poolclass": _Waiting,
+    "pool_size": 4,
+    "max_overflow": 2,
+    "pool_timeout": 10.0,  # seconds
+    "pool_pre_ping": True,
+}
 
 
 def connected(url: str, *, pooled: bool = True, foreign_keys: bool = True) -> Engine:
@@ -39,8 +61,10 @@ def connected(url: str, *, pooled: bool = True, foreign_keys: bool = True) -> En
     file = file_of(found)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-    pool: dict[str, Any] = {"pool_size": 8, "max_overflow": 24} if pooled else {"poolclass": NullPool}
-    engine = create_engine(found, **pool, pool_pre_ping=file is None)
+    pool: dict[str, Any] = {"poolclass": NullPool}
+    if pooled:
+        pool = _OF_A_FILE if file is not None else _OF_A_SERVER
+    engine = create_engine(found, **pool)
     if engine.dialect.name == "postgresql":
         event.listen(engine, "handle_error", _unreachable)
     if engine.dialect.name == "sqlite":
