@@ -82,7 +82,8 @@ class TapFace:
         note.result = result = self._serving.answer(question)
         result.rest, result.onward = rest.in_words(config, self._base), rest.next_piece(parameters, self._base)
         response = dali.answered(result, asked.format, request)
-        response.headers.extend(rest.headers(result, self._base, response.headers))
+        if dali.OVERFLOW in response.headers:
+            response.headers["Link"] = rest.links(result, self._base)
         return response
 
     def capabilities(self) -> Response:

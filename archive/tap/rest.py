@@ -1,12 +1,12 @@
-"""How to get the rows that were cut off an answer: in words, as the address of the next piece, and as headers."""
+"""How to get the rows that were cut off an answer: in words, as the address of the next piece, and as a header."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from urllib.parse import urlencode
 
 from archive.config import Config
-from archive.dali import OVERFLOW, Parameters
+from archive.dali import Parameters
 from archive.results import Result
 
 _KEPT = ("LANG", "QUERY", "RESPONSEFORMAT", "FORMAT", "MAXREC", "RUNID")
@@ -30,11 +30,9 @@ def next_piece(parameters: Parameters, base: str) -> Callable[[str], str]:
     return lambda last: f"{base}/sync?{urlencode([*kept, ('CONTINUE', last)])}"
 
 
-def headers(result: Result, base: str, told: Container[str]) -> dict[str, str]:
-    """What goes beside the headers ``told`` of an answer known to be cut (RFC 8288): the next piece, and the jobs."""
-    if OVERFLOW not in told:
-        return {}
+def links(result: Result, base: str) -> str:
+    """The header Link of an answer that is known to be cut (RFC 8288): to the next piece, and to the jobs."""
     links = [f'<{base}/async>; rel="related"; title="the same query as a job"']
     if result.last is not None and (address := result.onward(result.last)):
         links.insert(0, f'<{address}>; rel="next"')
-    return {"Link": ", ".join(links)}
+    return ", ".join(links)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import urllib.request
+
 import numpy as np
 import pytest
 import pyvo
+from astropy.io.votable import parse
+from astropy.table import vstack
 
 from tests.e2e.conftest import Site
 from tests.e2e.sky import CONES, Stars
@@ -50,6 +55,21 @@ def test_counting_in_the_archive_gives_the_same(service: pyvo.dal.TAPService, st
     cone = CONES["more than a hemisphere"]
     rows = service.search(f"SELECT COUNT(*) AS n FROM ext_tycho2.star WHERE {cone.contains()}")
     assert rows["n"].tolist() == [len(stars.within(cone))]
+
+
+def test_an_answer_that_is_cut_leads_to_the_rest(site: Site, service: pyvo.dal.TAPService, stars: Stars) -> None:
+    query = "SELECT star_id, vt_mag FROM ext_tycho2.star WHERE vt_mag < 8 ORDER BY vt_mag DESC, star_id"
+    pieces = [service.search(query, maxrec=700)]
+    while pieces[-1].status[0] == "OVERFLOW":
+        address = pieces[-1].status[1].rpartition("The next rows: ")[2]
+        assert address.startswith(f"{site.tap}/sync?")
+        with urllib.request.urlopen(address) as answer:
+            pieces.append(pyvo.dal.TAPResults(parse(io.BytesIO(answer.read()))))
+    found = [piece.to_table() for piece in pieces]
+    everything = vstack(found, metadata_conflicts="silent")
+    assert len(found) > 2
+    assert sorted(everything["star_id"]) == sorted(stars.star_id[stars.vt_mag < 8])
+    assert (np.diff(everything["vt_mag"]) <= 0).all()
 
 
 def test_values_come_back_as_they_were_loaded(service: pyvo.dal.TAPService, stars: Stars) -> None:
