@@ -71,8 +71,10 @@ class Keyword:
 
 
 @lru_cache(maxsize=4096)
-def _pattern(name: str) -> re.Pattern[str]:
-    return re.compile(re.escape(name.upper()).replace(r"\#", r"\d+").replace("#", r"\d+").replace(r"\*", ".*"))
+def _pattern(name: str, *, folded: bool = True) -> re.Pattern[str]:
+    """``#`` stands for digits, ``*`` for anything; ``folded`` names are compared in capitals."""
+    text = re.escape(name.upper() if folded else name)
+    return re.compile(text.replace(r"\#", r"\d+").replace(r"\*", ".*"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,7 @@ class ProductType:
     items: tuple[Item, ...] = ()
     inputs: tuple[Role, ...] = ()
     is_image: bool = False
+    calib_level: int | None = None  # of ObsCore 1.1 section 4.2; None: no observation
 
     @cached_property
     def by_name(self) -> Mapping[str, Item]:
@@ -179,8 +182,28 @@ class ProductType:
         raise NotFound(f"A file of type {self.name} has no item '{name}'.", hint)
 
 
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A band of the spectrum between two wavelengths (m, vacuum) and the names of filters that pass it."""
+
+    name: str
+    low: float
+    high: float
+    filters: tuple[Keyword, ...] = ()
+
+
 class ProductTypes(dict[str, ProductType]):
-    """All product types by their names."""
+    """All product types by their names, and the bands they are taken in."""
+
+    bands: tuple[Band, ...] = ()
+
+    def band(self, *names: str | None) -> Band | None:
+        """The band called by the first of ``names`` that is known, be it the band's name or a filter's."""
+        for name in filter(None, names):
+            found = next((band for band in self.bands if _passes(band, name)), None)
+            if found is not None:
+                return found
+        return None
 
     def named(self, name: str) -> ProductType:
         """The type of that name.
@@ -192,6 +215,10 @@ class ProductTypes(dict[str, ProductType]):
             return self[name]
         remedy = near(name, self) or f"Types: {', '.join(self)}."
         raise UsageFault(f"There is no product type '{name}'.", remedy)
+
+
+def _passes(band: Band, name: str) -> bool:
+    return name == band.name or any(_pattern(each.name, folded=False).fullmatch(name) for each in band.filters)
 
 
 def product_types(folders: Iterable[Path]) -> ProductTypes:
@@ -211,6 +238,7 @@ def product_types(folders: Iterable[Path]) -> ProductTypes:
     return read_types(text, path.name)
 
 
+@lru_cache(maxsize=8)
 def read_types(text: str, name: str) -> ProductTypes:
     """As ``product_types``, from the text of a file called ``name``."""
     problems = Problems()
@@ -247,6 +275,7 @@ class _Reader:
         types = ProductTypes((each.name, each) for each in map(self._a_type, entries))
         if len(types) < len(entries):
             self._block.wrong("types", "two types have the same name.", "Names are distinct.")
+        types.bands = tuple(_band(each) for each in self._block.blocks("bands"))
         self._block.close()
         return types
 
@@ -285,9 +314,16 @@ class _Reader:
             items,
             roles,
             bool(entry.flag("image")),
+            self._calib_level(entry),
         )
         entry.close()
         return found
+
+    def _calib_level(self, entry: Block) -> int | None:
+        level = entry.whole("calib_level")
+        if level is not None and not 0 <= level <= 4:
+            entry.wrong("calib_level", f"'calib_level' must lie in 0..4, not {level}.", "ObsCore 1.1 section 4.2.")
+        return level
 
     def _kept(self, entry: Block) -> Retention:
         name = entry.choice("retention", self._retention, required=True)
@@ -381,6 +417,17 @@ def _keywords(entry: Block) -> tuple[Keyword, ...]:
 def _words(entry: Block) -> Mapping[str, tuple[str, ...]]:
     words = entry.block("words")
     return {word: (words.texts(word) if words else ()) for word in words or ()}
+
+
+def _band(entry: Block) -> Band:
+    name = entry.text("name", required=True) or ""
+    low, high = (entry.scalar(key) for key in ("low", "high"))
+    if not (isinstance(low, int | float) and isinstance(high, int | float) and 0 < low < high):
+        entry.wrong("low", f"'low' and 'high' of band '{name}' must be wavelengths in nm, the smaller one first.")
+        low, high = 1, 1
+    filters = tuple(Keyword(text) for text in entry.texts("filters"))
+    entry.close()
+    return Band(name, low * 1e-9, high * 1e-9, filters)
 
 
 def _role(entry: Block) -> Role:
