@@ -1,0 +1,275 @@
+"""Any history of an endpoint's files, with crashes and damage: nothing acknowledged is lost, nothing half is seen.
+
+The machine ingests, repeats, amends and retracts, loses its power anywhere (at a labelled step, or before any operation
+of the disk), comes back with what the disk then holds, and has its files damaged meanwhile. The model beside it knows
+what was acknowledged.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlalchemy import select
+
+from archive.backbone import steps
+from archive.backbone.amendments import amend, retract
+from archive.backbone.copies import Copies
+from archive.backbone.endpoint import Endpoint
+from archive.backbone.ingest import ingest
+from archive.backbone.posix import PosixStore
+from archive.backbone.receiving import Outcome, Request, Status, Terms
+from archive.backbone.sources import LocalFile
+from archive.faults import FatalFault, TransientFault, UsageFault
+from archive.ledger import Ledger, chain, holdings, replicas, schema
+from archive.ledger.holdings import Holding
+from tests import archives
+from tests.lossy import LossyDisk, Power, PowerCut, cut_off, tampered
+
+DESCRIPTIONS = Path(__file__).parent / "data"
+TERMS = Terms("other", "sp_test", "c")
+LABELS = [label for label in steps.LABELS if label.startswith("ingest.")]
+
+# Where a verb is cut off: not at all, at a step, or when the disk has done so much.
+CUTS = st.one_of(st.none(), st.sampled_from(LABELS), st.integers(0, 40))
+
+
+class Files(RuleBasedStateMachine):
+    """One endpoint. ``sent`` are all files that were ever delivered; ``acknowledged`` those we were told are kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="machine", dir=_fast()))
+        self.endpoint = archives.make(self.folder / "home", DESCRIPTIONS, heartbeat=3600.0, reserve=0)
+        self.sent: dict[str, bytes] = {}
+        self.acknowledged: dict[str, bytes] = {}
+        self.retracted: set[str] = set()
+        self.damaged: set[str] = set()
+
+    @initialize(seed=st.integers(0, 2**32))
+    def begin(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.power = Power()
+        root = self.endpoint.config.store
+        self.disk = LossyDisk(root, self.power, self.chance)
+        self.disk.fsync_dir(root)
+        self.open()
+
+    def teardown(self) -> None:
+        if hasattr(self, "power"):
+            self.restart()
+            self.all_is_well()
+            ingest(self.endpoint, [])
+            assert not list((self.endpoint.config.store / "staging").glob("*/*"))
+        self.endpoint.close()
+        shutil.rmtree(self.folder)
+
+    # --- life and death -------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """A process of its own on what is there."""
+        config = self.endpoint.config
+        self.endpoint.close()
+        self.endpoint = Endpoint(config, Ledger.open(config.ledger_url))
+        store = PosixStore(config.store, disk=self.disk)
+        self.endpoint.stores = {"main": store}
+        self.endpoint.store = store
+        cut_off(self.endpoint.ledger._database, self.power)
+
+    @rule()
+    def restart(self) -> None:
+        """The process ends and a new one begins, long enough later for the old one to be known as gone."""
+        self.power.on, self.power.left, self.power.at = True, None, None
+        with self.endpoint.ledger.write() as transaction:
+            transaction.execute(schema.process.update().values(lease="2000-01-01T00:00:00.000000Z"))
+        self.open()
+
+    def during(self, cut: str | int | None, work: Callable[[], object]) -> bool:
+        """Do ``work`` until the power goes; True if it went. Then it comes back, with what the disk still holds."""
+        self.power.left = cut if isinstance(cut, int) else None
+        self.power.at = cut if isinstance(cut, str) else None
+        steps._trap = self.power  # type: ignore[assignment]
+        try:
+            work()
+        except PowerCut:
+            pass
+        finally:
+            steps._trap = None
+        went, self.power.left, self.power.at = not self.power.on, None, None
+        if went:
+            if self.chance.random() < 0.8:  # else only the process was killed
+                self.disk.lose()
+            self.restart()
+        return went
+
+    # --- files come in --------------------------------------------------------------------------------
+
+    @rule(sizes=st.lists(st.integers(1, 3000), min_size=1, max_size=5), cut=CUTS)
+    def ingest_new(self, sizes: list[int], cut: str | int | None) -> None:
+        names = [f"f{len(self.sent) + at}" for at in range(len(sizes))]
+        for name, size in zip(names, sizes, strict=True):
+            self.sent[name] = self.chance.randbytes(size)
+        self.deliver(names, cut, (Status.NEW,))
+
+    @precondition(lambda self: self.sent)
+    @rule(pick=st.lists(st.integers(0, 10**6), min_size=1, max_size=4), cut=CUTS)
+    def ingest_again(self, pick: list[int], cut: str | int | None) -> None:
+        """What was sent before, acknowledged or not, is sent again: harmless, or it completes what was cut off."""
+        names = list({sorted(self.sent)[each % len(self.sent)] for each in pick} - self.retracted)
+        self.deliver(names, cut, (Status.NEW, Status.KNOWN, Status.RESTORED))
+
+    def deliver(self, names: Iterable[str], cut: str | int | None, expected: tuple[Status, ...]) -> None:
+        told: list[Outcome] = []
+        requests = [self.request(name, self.sent[name]) for name in names]
+        self.during(cut, lambda: ingest(self.endpoint, requests, told=told.append))
+        for outcome in told:
+            assert outcome.status in expected, outcome.fault
+            name = outcome.request.name
+            assert (outcome.status is Status.NEW) <= (name not in self.acknowledged)
+            if outcome.status is Status.RESTORED:
+                self.damaged.discard(name)
+            self.acknowledged[name] = self.sent[name]
+
+    def request(self, name: str, data: bytes) -> Request:
+        path = self.folder / "outside" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+        return Request(name, LocalFile(path), TERMS)
+
+    @precondition(lambda self: self.acknowledged)
+    @rule(pick=st.integers(0, 10**6))
+    def other_bytes_under_a_known_name(self, pick: int) -> None:
+        name = self.any_of(self.acknowledged, pick)
+        done = ingest(self.endpoint, [self.request(name, self.sent[name] + b"!")])
+        assert done.counts == {Status.REFUSED: 1}
+        assert isinstance(done.refused[0].fault, UsageFault)
+
+    # --- second thoughts ------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.acknowledged.keys() - self.retracted)
+    @rule(pick=st.integers(0, 10**6), cut=CUTS)
+    def retract_one(self, pick: int, cut: str | int | None) -> None:
+        name = self.any_of(self.acknowledged.keys() - self.retracted, pick)
+        self.during(cut, lambda: retract(self.endpoint, [self.uri(name)], reason="a mistake"))
+        if self.holding(name).retracted is not None:
+            self.retracted.add(name)
+        else:
+            assert cut is not None
+
+    @precondition(lambda self: self.acknowledged.keys() - self.retracted)
+    @rule(pick=st.integers(0, 10**6))
+    def amend_one(self, pick: int) -> None:
+        name = self.any_of(self.acknowledged.keys() - self.retracted, pick)
+        said = str(self.chance.random())
+        first = amend(self.endpoint, self.uri(name), {}, {}, reason=said)
+        assert first.changed == ()
+
+    @precondition(lambda self: self.retracted)
+    @rule(pick=st.integers(0, 10**6))
+    def a_retracted_name_is_never_used_again(self, pick: int) -> None:
+        name = self.any_of(self.retracted, pick)
+        done = ingest(self.endpoint, [self.request(name, self.sent[name])])
+        assert done.counts == {Status.REFUSED: 1}
+
+    # --- damage ---------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.acknowledged)
+    @rule(pick=st.integers(0, 10**6), how=st.sampled_from(["flip", "truncate", "delete"]))
+    def damage(self, pick: int, how: str) -> None:
+        name = self.any_of(self.acknowledged, pick)
+        for copy in self.holding(name).copies:
+            if tampered(self.endpoint.config.store / copy.place.path, how, self.chance):
+                self.damaged.add(name)
+
+    @precondition(lambda self: self.acknowledged)
+    @rule(pick=st.integers(0, 10**6))
+    def read(self, pick: int) -> None:
+        self.look(self.any_of(self.acknowledged, pick))
+
+    # --- what must hold -------------------------------------------------------------------------------
+
+    def all_is_well(self) -> None:
+        for name in self.acknowledged:
+            self.look(name)
+
+    def look(self, name: str) -> None:
+        """Read a file as users do: the bytes that were acknowledged, or a clear fault; a fault only for the damaged."""
+        held = self.holding(name)
+        assert (held.retracted is not None) == (name in self.retracted)
+        assert held.size == len(self.acknowledged[name])
+        copies = Copies(self.endpoint.ledger, self.endpoint.stores)
+        try:
+            reading = copies.read(held, 0, held.size - 1)
+            found = b"".join(reading.pieces())
+            reading.close()
+        except (TransientFault, FatalFault):
+            assert name in self.damaged, f"{name} was lost"
+        else:
+            assert found == self.acknowledged[name], f"{name} has other bytes"
+
+    @invariant()
+    def the_ledger_is_sound(self) -> None:
+        """Events follow each other without a gap; whoever is registered was sent, and all of it is known."""
+        if not hasattr(self, "power"):
+            return
+        with self.endpoint.ledger.read() as transaction:
+            assert chain.check(transaction) is None
+            rows = transaction.execute(schema.artifact.select()).all()
+        prefix = self.uri("")
+        names = {row.uri.removeprefix(prefix): row for row in rows if row.uri.startswith(prefix)}
+        assert self.acknowledged.keys() <= names.keys()
+        for name, row in names.items():
+            assert row.size == len(self.sent[name])
+
+    @invariant()
+    def what_is_shown_is_whole(self) -> None:
+        """Every copy that counts as present has all its bytes, unless somebody damaged it."""
+        if not hasattr(self, "power"):
+            return
+        with self.endpoint.ledger.read() as transaction:
+            artifact, replica = schema.artifact.c, schema.replica.c
+            rows = transaction.execute(
+                select(artifact.uri, replica.path, replica.has).where(replica.artifact == artifact.id)
+            ).all()
+        for row in rows:
+            name = row.uri.removeprefix(self.uri(""))
+            if row.has == replicas.Has.PRESENT and name in self.sent and name not in self.damaged:
+                assert (self.endpoint.config.store / row.path).read_bytes() == self.sent[name]
+
+    # --- small things ---------------------------------------------------------------------------------
+
+    def any_of(self, names: Iterable[str], pick: int) -> str:
+        ordered = sorted(names)
+        return ordered[pick % len(ordered)]
+
+    def uri(self, name: str) -> str:
+        return f"archive://archive.test/sp_test/c/{name}"
+
+    def holding(self, name: str) -> Holding:
+        with self.endpoint.ledger.read() as transaction:
+            held = holdings.find(transaction, self.uri(name))
+        assert held is not None, f"{name} is not registered"
+        return held
+
+
+def _fast() -> str | None:
+    """Memory, where there is a file system of it: the disk under test is a model, the real one only costs time."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+TestFiles = pytest.mark.requirement("DMS-DBB-REQ-0056")(
+    pytest.mark.requirement("DMS-DBB-REQ-0019")(pytest.mark.requirement("DMS-DBB-REQ-0035")(Files.TestCase))
+)
+Files.TestCase.settings = settings(
+    max_examples=max(300, settings.default.max_examples),
+    stateful_step_count=50,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
