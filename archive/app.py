@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 
-from flask import Flask, Response, request
+from flask import Blueprint, Flask, Response, request
 
 from archive import dali
 from archive.backbone.copies import Copies
-from archive.backbone.opening import open_stores
+from archive.backbone.endpoint import Endpoint
 from archive.bearers import Bearers
 from archive.book import Book
 from archive.config import Config
+from archive.datalink.deposit import DepositFace
 from archive.datalink.files import FilesFace
 from archive.engine.opening import open_engine
 from archive.jobs import Jobs, Task
@@ -23,11 +24,12 @@ from archive.metrics import TYPE, Metrics
 from archive.portal import Portal
 from archive.proxies import behind
 from archive.serving import Serving
+from archive.staff import staff_blueprint
 from archive.tap import TapFace, TapLane, TapTask
 from archive.uws import uws_blueprint
 from archive.visits import Visits
 
-_PROTOCOLS = ("/tap", "/files")
+_PROTOCOLS = ("/tap", "/files", "/staff")
 _TOLD = (
     "Location, Link, Retry-After, Content-Disposition, X-Request-Id, ETag, Accept-Ranges, Content-Range, Repr-Digest, "
     f"{dali.OVERFLOW}"
@@ -41,8 +43,21 @@ def create_app(config: Config) -> Flask:
     serving = _serving(config, ledger)
     serving.attend()
     jobs = Jobs.of(config)
-    files = FilesFace(serving.site, ledger, Copies(ledger, open_stores(config)), Bearers(ledger))
-    return assemble(serving, jobs, Book(Metrics(jobs.standing), QueryLog(config.query_log_url)), files)
+    book = Book(Metrics(jobs.standing), QueryLog(config.query_log_url))
+    return assemble(serving, jobs, book, kept(Endpoint(config, ledger)))
+
+
+def kept(endpoint: Endpoint) -> tuple[tuple[str, Blueprint], ...]:
+    """The faces of what an endpoint keeps, and the paths below which they are: files out, files in, what staff see."""
+    ledger, bearers = endpoint.ledger, Bearers(endpoint.ledger)
+    files = FilesFace(endpoint.site, ledger, Copies(ledger, endpoint.stores), bearers)
+    deposit = DepositFace(endpoint, bearers, _base_url(endpoint.config.public_url or endpoint.site.public_url))
+    atexit.register(deposit.close)
+    return (
+        ("/files", files.blueprint()),
+        ("/files", deposit.blueprint()),
+        ("/staff", staff_blueprint(ledger, bearers)),
+    )
 
 
 @contextmanager
@@ -75,10 +90,13 @@ def _serving(config: Config, ledger: Ledger) -> Serving:
 
 
 def assemble(
-    serving: Serving, jobs: Jobs | None = None, book: Book | None = None, files: FilesFace | None = None
+    serving: Serving,
+    jobs: Jobs | None = None,
+    book: Book | None = None,
+    others: Sequence[tuple[str, Blueprint]] = (),
 ) -> Flask:
     """The application over what is already open; without ``jobs`` it answers synchronous queries only, without
-    ``book`` nothing is written down of them, without ``files`` it gives none away.
+    ``book`` nothing is written down of them. ``others`` are further faces and the paths below which they are.
     """
     config = serving.config
     book = book or Book(Metrics())
@@ -95,8 +113,8 @@ def assemble(
     if jobs is not None:
         face = uws_blueprint("tap", jobs, lambda: f"{base_url()}/tap/async", lane=TapLane(serving))
         app.register_blueprint(face, url_prefix="/tap/async")
-    if files is not None:
-        app.register_blueprint(files.blueprint(), url_prefix="/files")
+    for path, blueprint in others:
+        app.register_blueprint(blueprint, url_prefix=path)
     app.add_url_rule("/metrics", "metrics", lambda: Response(book.metrics.text(), content_type=TYPE))
     app.register_error_handler(Exception, _error_page(portal))
     app.after_request(_open_to_other_sites)

@@ -79,7 +79,7 @@ def out(tmp_path: Path, data: Path) -> Out:
 def client(endpoint: Endpoint) -> Client:
     """A server of its own."""
     face = FilesFace(endpoint.site, endpoint.ledger, Copies(endpoint.ledger, endpoint.stores), Bearers(endpoint.ledger))
-    return Client(assemble(Scripted(), files=face))
+    return Client(assemble(Scripted(), others=[("/files", face.blueprint())]))
 
 
 def damaged(path: Path, *, quietly: bool = False) -> None:
@@ -365,7 +365,7 @@ def test_another_copy_is_taken(out: Out, content: bytes) -> None:
     shortened(path)
     ledger = out.endpoint.ledger
     face = FilesFace(SITE, ledger, Copies(ledger, {"main": other, "second": other}), Bearers(ledger))
-    answer = Client(assemble(Scripted(), files=face)).get("/files/a")
+    answer = Client(assemble(Scripted(), others=[("/files", face.blueprint())])).get("/files/a")
     assert (answer.status_code, answer.data) == (200, content)
     assert [copy.has for copy in out.copies("a")] == ["bad", "present"]
 

@@ -62,6 +62,7 @@ FLOORS: dict[str, float] = {
     "cone": 4.5,
     "registry": 4.5,
     "portal": 4.5,
+    "staff": 4.5,
     # 5 roof
     "app": 5,
     "wsgi": 5.1,
