@@ -175,7 +175,7 @@ def add(transaction: Connection, listed: Sequence[Listed]) -> None:
     )
     added = dict(zip(numbers, listed, strict=True))
     products.add(transaction, {number: each.product for number, each in added.items()})
-    replicas.add(transaction, {number: each.artifact.here for number, each in added.items()}, Has.ABSENT)
+    replicas.add(transaction, {number: each.artifact.here for number, each in added.items()}, Has.ABSENT, new=True)
 
 
 def _lines(endpoint: Endpoint, manifest: Path) -> Iterator[Listed]:

@@ -17,11 +17,13 @@ from functools import cache
 from sqlalchemy import Connection, select
 
 from archive.ledger import schema
+from archive.ledger.bulk import Encoded, insert_all
 from archive.ledger.database import now
 from archive.ledger.site import read_site
 
 BEFORE_ALL = "0" * 64
 _ARCHIVE = "archive"  # the actor where a process has no user with a name
+_TIGHT = (",", ":")  # separators of canonical JSON
 
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 Body = Mapping[str, Json]
@@ -47,11 +49,10 @@ def append_all(transaction: Connection, happened: Sequence[tuple[str, Body]]) ->
     rows = []
     for kind, said in happened:
         seq += 1
-        body = {**said, **who}
-        before = digest(before, origin, seq, time, kind, body)
+        body = Encoded(_canonical({**said, **who}))
+        before = _digest(before, origin, seq, time, kind, body)
         rows.append({"origin": origin, "seq": seq, "time": time, "kind": kind, "body": body, "digest": before})
-    if rows:
-        transaction.execute(schema.event.insert(), rows)
+    insert_all(transaction, schema.event, rows)
     return seq
 
 
@@ -77,5 +78,13 @@ def own_actor() -> str:
 
 def digest(before: str, origin: str, seq: int, time: str, kind: str, body: Body) -> str:
     """The chained digest of an event: sha256 over the one before and the event as canonical JSON."""
-    text = json.dumps([before, origin, seq, time, kind, dict(body)], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return _digest(before, origin, seq, time, kind, _canonical(body))
+
+
+def _digest(before: str, origin: str, seq: int, time: str, kind: str, body: str) -> str:
+    head = json.dumps([before, origin, seq, time, kind], separators=_TIGHT)
+    return hashlib.sha256(f"{head[:-1]},{body}]".encode()).hexdigest()
+
+
+def _canonical(body: Body) -> str:
+    return json.dumps(body, sort_keys=True, separators=_TIGHT)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from archive.faults import TransientFault, UsageFault
 from archive.ledger import events, replicas, schema
+from archive.ledger.bulk import insert_all, numbers
 from archive.ledger.database import now
 from archive.ledger.events import Json
 from archive.ledger.replicas import Place, Want
@@ -141,9 +142,13 @@ def add_new(transaction: Connection, arrived: Sequence[tuple[Artifact, Mapping[s
 
     The event of each holds, besides what it is, the facts given with it. Returns their numbers, in order.
     """
+    if not arrived:
+        return []
     table, time = schema.artifact, now()
+    given = numbers(transaction, table.c.id, len(arrived))
     rows = [
         {
+            "id": number,
             "uri": artifact.uri,
             "sha256": artifact.sha256,
             "size": artifact.size,
@@ -151,21 +156,18 @@ def add_new(transaction: Connection, arrived: Sequence[tuple[Artifact, Mapping[s
             "registered": time,
             "public_from": artifact.public_from,
         }
-        for artifact, _ in arrived
+        for number, (artifact, _) in zip(given, arrived, strict=True)
     ]
-    if not rows:
-        return []
-    inserted = transaction.execute(table.insert().returning(table.c.id, sort_by_parameter_order=True), rows)
-    numbers = [int(number) for number in inserted.scalars()]
-    placed = zip(numbers, (artifact.place for artifact, _ in arrived), strict=True)
-    replicas.add(transaction, {number: place for number, place in placed if place is not None})
+    insert_all(transaction, table, rows)
+    placed = zip(given, (artifact.place for artifact, _ in arrived), strict=True)
+    replicas.add(transaction, {number: place for number, place in placed if place is not None}, new=True)
     told = ("uri", "sha256", "size", "media_type", "public_from")
     happened = [
         ("artifact", {**{key: row[key] for key in told}, **facts})
         for row, (_, facts) in zip(rows, arrived, strict=True)
     ]
     events.append_all(transaction, happened)
-    return numbers
+    return given
 
 
 def retract(transaction: Connection, due: Mapping[int, str]) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
 from archive import sky
 from archive.ledger import events, schema
+from archive.ledger.bulk import insert_all
 from archive.ledger.events import Json
 
 _AT_ONCE = 500  # values in one statement
@@ -40,9 +41,8 @@ class Product:
 
     def facts(self) -> dict[str, Json]:
         """All of it but what is None, for an event."""
-        told = {each.name: getattr(self, each.name) for each in fields(self)}
-        told["inputs"] = [list(pair) for pair in self.inputs]
-        return {"product": {name: value for name, value in told.items() if value is not None}}
+        told: dict[str, Json] = {name: getattr(self, name) for name in _PLAIN if getattr(self, name) is not None}
+        return {"product": {**told, "metadata": self.metadata, "inputs": [list(pair) for pair in self.inputs]}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def add(transaction: Connection, added: Mapping[int, Product]) -> None:
         {"artifact": number, "revision": 1, "_healpix_29": cell, **_columns(product)}
         for (number, product), cell in zip(added.items(), cells, strict=True)
     ]
-    transaction.execute(schema.product.insert(), rows)
+    insert_all(transaction, schema.product, rows)
     _add_inputs(transaction, added)
 
 
@@ -115,8 +115,7 @@ def _add_inputs(transaction: Connection, added: Mapping[int, Product]) -> None:
         for number, product in added.items()
         for role, uri in dict.fromkeys(product.inputs)
     ]
-    if rows:
-        transaction.execute(schema.product_input.insert(), rows)
+    insert_all(transaction, schema.product_input, rows)
 
 
 _PLAIN = ("type", "release", "collection", "instrument", "detector", "band", "exposure", "t_min", "t_max", "ra", "dec")

@@ -12,6 +12,7 @@ from enum import StrEnum
 from sqlalchemy import Connection, Row, select
 
 from archive.ledger import incidents, schema
+from archive.ledger.bulk import insert_all
 from archive.ledger.database import now
 
 MAIN = "main"
@@ -61,14 +62,14 @@ class Replica:
     checked: str | None
 
 
-def add(transaction: Connection, placed: Mapping[int, Place], has: Has = Has.PRESENT) -> None:
+def add(transaction: Connection, placed: Mapping[int, Place], has: Has = Has.PRESENT, *, new: bool = False) -> None:
     """Say where the files with these numbers lie; those that are present were read and found right just now.
 
-    A copy that the same store was said to have is replaced by this one.
+    A copy that the same store was said to have is replaced by this one; ``new`` files have none.
     """
     table = schema.replica
     checked = now() if has is Has.PRESENT else None
-    for numbers in _chunks(list(placed)):
+    for numbers in () if new else _chunks(list(placed)):
         stores = {placed[number].store for number in numbers}
         transaction.execute(table.delete().where(table.c.artifact.in_(numbers), table.c.store.in_(stores)))
     rows = [
@@ -86,8 +87,7 @@ def add(transaction: Connection, placed: Mapping[int, Place], has: Has = Has.PRE
         }
         for number, place in placed.items()
     ]
-    if rows:
-        transaction.execute(table.insert(), rows)
+    insert_all(transaction, table, rows)
 
 
 def of(transaction: Connection, artifacts: Iterable[int]) -> dict[int, list[Replica]]:
