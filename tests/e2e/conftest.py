@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from tests import clusters
 from tests.e2e.sky import Stars
 
 TABLES = (("dr1", "field"), ("dr1", "star"), ("ext_tycho2", "star"))
@@ -63,6 +65,16 @@ class Site:
     def json(self, *arguments: str) -> Any:
         return json.loads(self.run("--json", *arguments))
 
+    def stored(self, store: str, statement: str, **values: Any) -> list[tuple[Any, ...]]:
+        """What ``statement`` finds in one of the archive's stores: ``ledger``, ``jobs`` or ``queries``."""
+        engine = sa.create_engine(self.address(store), poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(sa.text(statement), values)]
+
+    def address(self, store: str) -> str:
+        """The URL of a store."""
+        return f"sqlite:///{self.home / store}.sqlite"
+
 
 @dataclass(frozen=True)
 class PostgresSite(Site):
@@ -73,6 +85,9 @@ class PostgresSite(Site):
     def environment(self) -> dict[str, str]:
         return super().environment() | {"ARCHIVE_DATABASE": self.database}
 
+    def address(self, store: str) -> str:
+        return self.database
+
 
 @pytest.fixture(scope="session")
 def stars(data: Path) -> Stars:
@@ -80,11 +95,13 @@ def stars(data: Path) -> Stars:
     return Stars.read(data / "sample" / "ext_tycho2.star.parquet")
 
 
-@pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Site]:
-    """The sample, loaded, published and served for the whole session."""
-    home = tmp_path_factory.mktemp("site")
+@pytest.fixture(scope="session", params=["embedded", pytest.param("postgresql", marks=pytest.mark.service)])
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Site]:
+    """The sample, loaded, published and served for the whole session: by each of the deployments."""
+    home = tmp_path_factory.mktemp(request.param)
     site = Site(home / "archive", free_port())
+    if request.param == "postgresql":
+        site = PostgresSite(site.home, site.port, clusters.database(home))
     fill(site, data)
     with serving(site):
         yield site
