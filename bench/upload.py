@@ -102,7 +102,8 @@ def nothing(port: int) -> float:
 def main() -> None:
     """Print medians in milliseconds, and what they are of a request that does nothing."""
     forms = written(mine())
-    with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as port:
+    with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as server:
+        port = server.port
         base = nothing(port)
         print(f"a request that does nothing: {base:.1f} ms")
         for name, query in {"alone": ALONE, "by number": BY_NUMBER, "by position": BY_POSITION}.items():
