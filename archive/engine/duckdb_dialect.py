@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import IdentifierPreparer, SQLCompiler
+from sqlalchemy.sql.expression import ClauseElement
 
 from archive.columns import Column, Datatype
 from archive.engine import elements as el
@@ -155,6 +156,20 @@ def _quotient(element: el.Quotient, compiler: SQLCompiler, **kw: Any) -> str:
     if element.whole:  # division by zero is NULL by the engine's setting
         return f"({left} {'//' if element.operator == '/' else '%'} {right})"
     return f"({left} {element.operator} {once(right, 'nullif({0}, 0)')})"
+
+
+@compiles(el.Computed, "duckdb")
+def _computed(element: el.Computed, compiler: SQLCompiler, **kw: Any) -> str:
+    return finite(_arithmetic(element, compiler, **kw))
+
+
+def _arithmetic(term: ClauseElement, compiler: SQLCompiler, **kw: Any) -> str:
+    """Arithmetic without a look at what comes of it: what is not finite stays so, except below a division."""
+    if not isinstance(term, el.Computed):
+        return el.written(compiler, term, **kw)
+    left = _arithmetic(term.left, compiler, **kw)
+    right = el.written(compiler, term.right, **kw) if term.operator == "/" else _arithmetic(term.right, compiler, **kw)
+    return f"({left} {term.operator} {right})"
 
 
 @compiles(el.Matches, "duckdb")

@@ -115,13 +115,26 @@ class As(Term):
 
 
 class Quotient(Term):
-    """Division (``/``) or remainder (``%``), in integers or doubles; NULL where the divisor is 0."""
+    """Division (``/``) of integers, or the remainder (``%``) of any numbers; NULL where the divisor is 0."""
 
     def __init__(self, operator: str, left: ClauseElement, right: ClauseElement, whole: bool) -> None:
         self.operator = operator
         self.left = left
         self.right = right
         self.whole = whole
+
+
+class Computed(Term):
+    """``+ - * /`` of doubles, or of ``single`` precision: what leaves the range of the type is NULL, as 1/0 is.
+
+    What is too small for it is 0.
+    """
+
+    def __init__(self, operator: str, left: ClauseElement, right: ClauseElement, single: bool) -> None:
+        self.operator = operator
+        self.left = left
+        self.right = right
+        self.single = single
 
 
 class Matches(Term):

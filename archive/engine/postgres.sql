@@ -17,8 +17,56 @@ CREATE COLLATION IF NOT EXISTS archive_udf.letters (PROVIDER = libc, LOCALE = 'C
 -- Arithmetic: domain errors are NULL.
 CREATE OR REPLACE FUNCTION archive_udf.bounded(x float8) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN x > '-Infinity' AND x < 'Infinity';
-CREATE OR REPLACE FUNCTION archive_udf.quotient(x float8, y float8) RETURNS float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN x / nullif(y, 0);
+-- What leaves the range of its type is NULL, what is too small for it 0; 1.7976931348623157e308 is the largest double.
+CREATE OR REPLACE FUNCTION archive_udf.plus(x float8, y float8) RETURNS float8
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT AS $$
+BEGIN
+    IF NOT archive_udf.bounded(x) OR NOT archive_udf.bounded(y) THEN RETURN NULL; END IF;
+    IF sign(x) = sign(y)
+        AND greatest(abs(x), abs(y)) > 1.7976931348623157e308::float8 - least(abs(x), abs(y)) THEN
+        RETURN NULL;
+    END IF;
+    RETURN x + y;
+END $$;
+CREATE OR REPLACE FUNCTION archive_udf.minus(x float8, y float8) RETURNS float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN archive_udf.plus(x, -y);
+CREATE OR REPLACE FUNCTION archive_udf.times(x float8, y float8) RETURNS float8
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT AS $$
+DECLARE
+    small float8 := least(abs(x), abs(y));
+    large float8 := greatest(abs(x), abs(y));
+BEGIN
+    IF NOT archive_udf.bounded(x) OR NOT archive_udf.bounded(y) THEN RETURN NULL; END IF;
+    IF small > 1 AND large > 1.7976931348623157e308::float8 / small THEN RETURN NULL; END IF;
+    IF small = 0 OR large < 1e-162 THEN RETURN 0; END IF;
+    -- 1e301 times the product against 1e301 times half of the smallest double
+    IF small < 1e-140 AND large < 1e100 AND small * 1e301::float8 * large < 2.4703282292062327e-23 THEN RETURN 0; END IF;
+    RETURN x * y;
+END $$;
+CREATE OR REPLACE FUNCTION archive_udf.quotient(x float8, y float8) RETURNS float8
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT AS $$
+BEGIN
+    IF NOT archive_udf.bounded(x) OR NOT archive_udf.bounded(y) OR y = 0 THEN RETURN NULL; END IF;
+    IF x = 0 THEN RETURN 0; END IF;
+    IF abs(y) < 1 AND abs(x) > 1.7976931348623157e308::float8 * abs(y) THEN RETURN NULL; END IF;
+    -- both 1e15 times what they are, so that the smallest double can be halved
+    IF abs(y) > 1 AND abs(x) < 1e-10 AND abs(x) * 1e15::float8 < abs(y) * 2.4703282292062327e-309::float8 THEN RETURN 0; END IF;
+    RETURN x / y;
+END $$;
+CREATE OR REPLACE FUNCTION archive_udf.single(x float8) RETURNS real LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT AS $$
+BEGIN
+    IF NOT abs(x) < 3.4028235677973366e38 THEN RETURN NULL; END IF;
+    IF abs(x) <= 7.006492321624085e-46 THEN RETURN 0; END IF;
+    RETURN x;
+END $$;
+CREATE OR REPLACE FUNCTION archive_udf.plus(x real, y real) RETURNS real LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN archive_udf.single(x::float8 + y::float8);
+CREATE OR REPLACE FUNCTION archive_udf.minus(x real, y real) RETURNS real LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN archive_udf.single(x::float8 - y::float8);
+CREATE OR REPLACE FUNCTION archive_udf.times(x real, y real) RETURNS real LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN archive_udf.single(x::float8 * y::float8);
+CREATE OR REPLACE FUNCTION archive_udf.quotient(x real, y real) RETURNS real LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN archive_udf.single(x::float8 / nullif(y::float8, 0));
 CREATE OR REPLACE FUNCTION archive_udf.remainder(x float8, y float8) RETURNS float8 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 DECLARE
     left_over float8 := abs(x);

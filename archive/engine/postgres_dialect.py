@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.dialects.postgresql.base import PGCompiler, PGDialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import IdentifierPreparer, SQLCompiler
-from sqlalchemy.sql.expression import BindParameter
+from sqlalchemy.sql.expression import BindParameter, ClauseElement
 
 from archive.columns import Column, Datatype
 from archive.engine import elements as el
@@ -124,7 +124,7 @@ _CALLS: Mapping[str, str] = {
     "ivo_string_agg": "string_agg({0}, {1} ORDER BY {0})",
     "ivo_histogram": f"coalesce({UDF}.histogram({{0}}, {{1}}, {{2}}, {{3}}), array_fill(0::bigint, ARRAY[{{3}} + 2]))",
     "sum": f"{UDF}.total(sum({{distinct}}{UDF}.addend({{0}})))",
-    "avg": "avg({distinct}({0})::float8)",
+    "avg": "(sum({distinct}({0})::float8) / count({distinct}{0}))",  # avg() itself keeps squares, which overflow
     "min": "min({0})",
     "max": "max({0})",
     "count": "count({distinct}{0})",
@@ -175,7 +175,44 @@ def _quotient(element: el.Quotient, compiler: SQLCompiler, **kw: Any) -> str:
     left, right = el.written(compiler, element.left, **kw), el.written(compiler, element.right, **kw)
     if element.whole:
         return f"({left} {element.operator} nullif({right}, 0))"
-    return f"{UDF}.{'quotient' if element.operator == '/' else 'remainder'}({left}, {right})"
+    return f"{UDF}.remainder({left}, {right})"
+
+
+_SLOW: Mapping[str, str] = {"+": "plus", "-": "minus", "*": "times", "/": "quotient"}
+_LONGEST = 200  # characters of an operand that is written more than once
+
+
+@compiles(el.Computed, "postgresql")
+def _computed(element: el.Computed, compiler: SQLCompiler, **kw: Any) -> str:
+    """Plain arithmetic where its operands are of a size that keeps it in range; else our functions, which look.
+
+    (PostgreSQL holds overflow, and products that vanish, for errors.)
+    """
+    operands: dict[str, None] = {}
+    plain, slow, degree = _arithmetic(element, compiler, operands, **kw)
+    if not degree or any(len(text) > _LONGEST or "random()" in text for text in operands):
+        return slow
+    exponent = (36 - 8 * degree) // degree if element.single else (290 - 17 * degree) // degree
+    least = literal(10.0**-exponent if degree > 1 else 0.0)
+    sizes = " AND ".join(f"abs({text}) BETWEEN {least} AND {literal(10.0**exponent)}" for text in operands)
+    return f"(CASE WHEN {sizes} THEN {plain} ELSE {slow} END)" if exponent > 0 else slow
+
+
+def _arithmetic(
+    term: ClauseElement, compiler: SQLCompiler, operands: dict[str, None], **kw: Any
+) -> tuple[str, str, int]:
+    """Text by operators, text by functions, and how many operands are multiplied at most (0: that tells nothing)."""
+    if not isinstance(term, el.Computed):
+        text = el.written(compiler, term, **kw)
+        operands[text] = None
+        return text, text, 1
+    left, by_left, one = _arithmetic(term.left, compiler, operands, **kw)
+    right, by_right, other = _arithmetic(term.right, compiler, operands, **kw)
+    slow = f"{UDF}.{_SLOW[term.operator]}({by_left}, {by_right})"
+    degree = max(one, other) if term.operator in "+-" else one + other
+    if not one or not other or (term.operator == "/" and isinstance(term.right, el.Computed)):
+        degree = 0  # nothing is known about how small a sum can be
+    return f"({left} {term.operator} {right})", slow, degree
 
 
 @compiles(el.Matches, "postgresql")
