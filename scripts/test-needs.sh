@@ -16,6 +16,8 @@ need stilts stilts
 need chromium chromium
 need chromium-driver chromedriver
 need libxml2-utils xmllint
+need strace strace
+need nginx-light /usr/sbin/nginx
 
 [ -n "$missing" ] || exit 0
 
