@@ -16,7 +16,7 @@ from sqlalchemy.sql.expression import CTE, ClauseElement, FromClause, SelectBase
 
 from archive.adql import bound
 from archive.adql.tree import JoinKind, SetKind
-from archive.columns import Column
+from archive.columns import Column, Datatype
 from archive.engine import crossmatch
 from archive.engine import elements as el
 from archive.engine.sphere import HEALPIX, Sphere, any_of
@@ -371,9 +371,12 @@ class Writer:
 
     def _arithmetic(self, value: bound.Arithmetic) -> el.Term:
         left, right = self._typed(value.left, value.column), self._typed(value.right, value.column)
-        if value.operator in "/%":
-            return el.Quotient(value.operator, left, right, value.column.datatype.is_integer)
-        return el.Infix(value.operator, (left, right))
+        datatype, operator = value.column.datatype, value.operator
+        if datatype in (Datatype.FLOAT, Datatype.DOUBLE) and operator in "+-*/":
+            return el.Computed(operator, left, right, datatype is Datatype.FLOAT)
+        if operator in "/%":
+            return el.Quotient(operator, left, right, datatype.is_integer)
+        return el.Infix(operator, (left, right))
 
     def _typed(self, operand: bound.Value, column: Column) -> el.Term:
         """An operand in the type in which the operation is made, so that short + short does not overflow."""
