@@ -154,7 +154,10 @@ class Outline:
         self.lon = np.mod(np.array([vertex[0] for vertex in vertices], dtype=np.float64), 360.0)
         self.lat = np.array([vertex[1] for vertex in vertices], dtype=np.float64)
         self.points = _unit(self.lon, self.lat)
-        self.steps = np.mod(np.roll(self.lon, -1) - self.lon + 180.0, 360.0) - 180.0  # eastwards along each edge
+        steps = np.roll(self.lon, -1) - self.lon  # not rounded where it is small, or its sign might be lost
+        self.steps = np.where(
+            steps < -180.0, steps + 360.0, np.where(steps >= 180.0, steps - 360.0, steps)
+        )  # eastwards
         self._next = np.roll(self.points, -1, axis=0)
         half = np.tan(np.radians(self.lat + 90.0) / 2)  # cotangent of half the distance to the north pole
         steps = np.radians(self.steps)

@@ -132,3 +132,15 @@ def test_ranges_of_cells_are_those_of_each_cell(cells: list[int], shift: int, mo
     assert all(low < high for low, high in found)
     assert sum(high - low for low, high in found) == sum(high - low for low, high in each)
     assert all(any(low <= cell << shift < high for low, high in found) for cell in cells)
+
+
+def test_edges_that_rounding_turns_a_little_westwards() -> None:
+    """Found in the footprint of an image: longitudes of one edge differed in their last digit."""
+    vertices = (
+        (8.000076165386923e-06, 0.24999400000000038),
+        (359.99999199992385, 0.24999400000000038),
+        (359.99999199992385, 0.2500060000000215),
+        (8.000076172697859e-06, 0.2500060000000215),
+    )
+    dec = np.radians(0.25)
+    assert Outline(vertices).inside(np.array([[np.cos(dec), 1e-8, np.sin(dec)]])).all()

@@ -10,10 +10,20 @@ from dataclasses import dataclass
 
 import astropy.units as u
 import numpy as np
-from astropy.coordinates import FK4, FK5, ICRS, Angle, SkyCoord
+from astropy.coordinates import (
+    FK4,
+    FK5,
+    ICRS,
+    Angle,
+    BarycentricMeanEcliptic,
+    BaseCoordinateFrame,
+    SkyCoord,
+    Supergalactic,
+)
 from astropy.io.fits import Header
 from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
+from numpy.typing import ArrayLike
 
 from archive.backbone.inspection import Hdu
 
@@ -32,7 +42,7 @@ class Position:
 
 def celestial(header: Header) -> WCS | None:
     """The celestial axes that a header tells, or None where it tells none that can be read."""
-    if "CTYPE1" not in header or not _is_sane(header):
+    if "CTYPE1" not in header or not is_sane(header):
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -46,28 +56,43 @@ def celestial(header: Header) -> WCS | None:
     return wcs
 
 
-def _is_sane(header: Header) -> bool:
-    """Whether the numbers that make wcslib and astropy reserve memory are such as occur."""
+def is_sane(header: Header) -> bool:
+    """Whether the numbers that make wcslib and astropy reserve memory are such as occur, and the matrix is one.
+
+    A matrix with a row of zeros would silently be given a one.
+    """
     orders = (header.get(f"{kind}_ORDER", 0) for kind in ("A", "B", "AP", "BP"))
     axes = (header.get("WCSAXES", 0), header.get("NAXIS", 0), header.get("ZNAXIS", 0))
-    return all(isinstance(order, int) and 0 <= order <= _HIGHEST_ORDER for order in orders) and all(
-        isinstance(number, int) and 0 <= number <= _MOST_AXES for number in axes
+    rows = ([header.get(f"CD{row}_{column}") for column in (1, 2)] for row in (1, 2))
+    return (
+        all(isinstance(order, int) and 0 <= order <= _HIGHEST_ORDER for order in orders)
+        and all(isinstance(number, int) and 0 <= number <= _MOST_AXES for number in axes)
+        and not any(None not in row and not any(row) for row in rows)
     )
 
 
-def to_icrs(wcs: WCS, x: Sequence[float], y: Sequence[float]) -> SkyCoord | None:
-    """Positions of pixels (1 is the centre of the first), ICRS; None where the projection has none for one of them."""
+def to_icrs(wcs: WCS, x: ArrayLike, y: ArrayLike) -> SkyCoord | None:
+    """Positions of pixels (1 is the centre of the first), ICRS; NaN for those that are not on the sky.
+
+    None if the frame of the WCS is not known.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             lon, lat = wcs.all_pix2world(np.asarray(x, float), np.asarray(y, float), 1)
             if wcs.wcs.lng > wcs.wcs.lat:
                 lon, lat = lat, lon
-            if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
-                return None
-            return SkyCoord(lon * u.deg, lat * u.deg, frame=wcs_to_celestial_frame(wcs)).icrs
+            return SkyCoord(lon * u.deg, lat * u.deg, frame=_wcs_frame(wcs)).icrs
         except Exception:  # as above
             return None
+
+
+def _wcs_frame(wcs: WCS) -> BaseCoordinateFrame:
+    """The frame of a WCS: equatorial, galactic, and the two that astropy does not take from a header."""
+    kind = wcs.wcs.lngtyp.strip()
+    if kind == "ELON":
+        return BarycentricMeanEcliptic(equinox=f"J{wcs.wcs.equinox if math.isfinite(wcs.wcs.equinox) else 2000.0}")
+    return Supergalactic() if kind == "SLON" else wcs_to_celestial_frame(wcs)
 
 
 def centre(hdus: Sequence[Hdu]) -> Position | None:
@@ -76,7 +101,7 @@ def centre(hdus: Sequence[Hdu]) -> Position | None:
     for hdu in hdus:
         wcs = celestial(hdu.header) if hdu.is_image and len(hdu.shape) >= 2 else None
         middle = to_icrs(wcs, [(hdu.shape[0] + 1) / 2], [(hdu.shape[1] + 1) / 2]) if wcs is not None else None
-        if middle is not None:
+        if middle is not None and np.isfinite(middle.ra.deg).all():
             points.append(middle.cartesian.xyz.value[:, 0])
             sources.append(str(hdu))
     if not points:

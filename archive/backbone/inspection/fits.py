@@ -15,7 +15,7 @@ from archive.faults import UsageFault
 _MOST_HEADER = 8 << 20  # bytes of one header: 100 000 cards
 _MOST_HEADERS = 32 << 20  # bytes of all headers of a file
 _MOST_KEPT = 8 << 20  # bytes of data that are kept of a file
-_KEPT = re.compile(r"KERNEL|^INPUTS$|^PROVENANCE$", re.IGNORECASE)
+_KEPT = re.compile("KERNEL", re.IGNORECASE)  # of the EXTNAME
 
 _TEXT = bytes(range(0x20, 0x7F))
 _END = b"END".ljust(CARD)
