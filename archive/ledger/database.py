@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from archive.faults import FatalFault, NotFound, TransientFault
 from archive.ledger.connections import WRITES, address, connected, file_of, shown
 from archive.ledger.layouts import ready
-from archive.ledger.schema import LAYOUT
+from archive.ledger.schema import LAYOUT, revision
 
 _WRITERS = 0x41524348  # PostgreSQL's name for the lock that writers hold
 
@@ -36,6 +36,7 @@ class Database:
         self._locks = engine.dialect.name == "postgresql"
         if self._locks:
             self._engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        self._glances = engine.execution_options(isolation_level="AUTOCOMMIT")  # one round trip, no transaction
 
     @classmethod
     def open(cls, url: str) -> Database:
@@ -83,10 +84,14 @@ class Database:
             yield connection
 
     def version(self) -> int | None:
-        """A number that changes whenever anybody commits anything; None where that cannot be had for nearly nothing.
+        """A number that changes whenever what is published does (on SQLite with every commit of anybody); None where
+        that cannot be had for nearly nothing.
 
         It means something only beside another that the same object gave.
         """
+        if self._locks:
+            with _told(), self._glances.connect() as connection:
+                return int(connection.execute(select(revision.c.number)).scalar_one())
         if self._file is None:
             return None
         with self._glancing:
