@@ -6,13 +6,15 @@ Nothing is half published, no job is lost, and none of our processes has to be s
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -84,12 +86,13 @@ def site(running: Server, tmp_path_factory: pytest.TempPathFactory, data: Path) 
         until(lambda: len(processes(running)) == CREW, "not all processes begin")
         before = processes(running)
         yield made
-        assert processes(running) == before
+        assert before <= processes(running)
+        assert all(Path(f"/proc/{process}").exists() for _, process in before)
 
 
-def processes(database: Server) -> set[str]:
-    """Those that serve and that run jobs, as they entered the ledger."""
-    return {str(row[0]) for row in asked(database, "SELECT id FROM process WHERE role IN ('serve', 'work')")}
+def processes(database: Server) -> set[tuple[object, ...]]:
+    """Those that serve and that run jobs: how they entered the ledger, and their numbers."""
+    return {tuple(row) for row in asked(database, "SELECT id, pid FROM process WHERE role IN ('serve', 'work')")}
 
 
 def fetched(url: str, form: dict[str, str] | None = None, read: int | None = None) -> Told:
@@ -179,6 +182,18 @@ def _is_away(site: PostgresSite, waiting: str) -> None:
         assert b"The database cannot be reached" in told.body
     assert b":available>false<" in fetched(f"{site.tap}/availability").body
     assert fetched(f"{site.url}/metrics").status == 200
+
+
+def test_a_process_that_begins_while_the_server_is_away_waits_for_it(running: Server, site: PostgresSite) -> None:
+    other = replace(site, port=free_port())
+    before = processes(running)
+    with serving(other, "--workers", "1", "--no-work"):
+        ((_, worker),) = processes(running) - before
+        running.stop()
+        os.kill(int(str(worker)), signal.SIGKILL)
+        time.sleep(3)
+        running.start()
+        until(lambda: query(other, "SELECT COUNT(*) AS n FROM ext_tycho2.star").status == 200, "it does not come back")
 
 
 # --- a server that is filled ----------------------------------------------------------------------

@@ -6,7 +6,9 @@ import gc
 import logging
 import os
 import shutil
+import sys
 import tempfile
+import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -22,13 +24,15 @@ from archive.app import create_app, forget
 from archive.cli._hired import Hired
 from archive.cli._output import Output
 from archive.config import Config
-from archive.faults import Fault
+from archive.faults import Fault, TransientFault
 from archive.ledger import Ledger
 
 _log = logging.getLogger(__name__)
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn's own sign of life, a file without a name
 _MEMORY_PERCENT = 60  # of the machine's, for the queries of all processes together
+_TRIES = 10  # of a process that begins
+_BETWEEN = 0.5  # seconds
 _FIRST_QUERY = "SELECT table_name, description FROM TAP_SCHEMA.tables"
 
 
@@ -54,7 +58,17 @@ class _Server(BaseApplication):
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        return create_app(self._archive)
+        """A process that begins while the database is away waits for it: were it to fail, the whole server would end.
+
+        From time to time it makes way for another one, so that it never waits in vain.
+        """
+        for _ in range(_TRIES):
+            try:
+                return create_app(self._archive)
+            except TransientFault as fault:
+                _log.warning("this process cannot serve yet: %s", fault)
+            time.sleep(_BETWEEN)
+        sys.exit(0)
 
 
 @click.command(help=__doc__)
