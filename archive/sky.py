@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import Latitude, Longitude
+from cdshealpix.cdshealpix import cone_search as cone_cells
 from cdshealpix.nested import cone_search, healpix_to_lonlat, lonlat_to_healpix, neighbours
 from numpy.typing import ArrayLike, NDArray
 
@@ -115,10 +116,11 @@ def cone_ranges(lon: float, lat: float, radius: float, most: int = _MOST_RANGES)
     reach = radius + _SLACK
     if reach >= 120.0:  # what could be left out is too little to be worth a test
         return WHOLE_SKY
-    depth = _depth_for(reach / 2)
-    cells, depths, _ = cone_search(
-        Longitude(lon, u.deg), Latitude(lat, u.deg), u.Quantity(reach, u.deg), depth, depth_delta=2
-    )
+    if abs(lat) > 90:
+        raise ValueError(f"{lat} is no latitude")
+    # Without astropy's quantities, which take longer than the search.
+    at_lon, at_lat, around = math.radians(lon % 360), math.radians(lat), math.radians(reach)
+    cells, depths, _ = cone_cells(np.uint8(_depth_for(reach / 2)), np.uint8(2), at_lon, at_lat, around, False)
     return few_ranges(_ranges_of(cells, depths), most)
 
 

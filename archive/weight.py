@@ -19,9 +19,13 @@ _UNSURE = (bound.Or, bound.Not)  # a condition below these may hold for rows it 
 def rows_read(query: bound.Bound, bindings: Bindings) -> float:
     """About how many rows the query reads; a rough guess that errs on the side of many.
 
-    A table read through a cone counts for the part of the sky that this is. Tables that are joined neither by an
-    equality nor by a small distance are taken times one another.
+    A table read through a cone counts for the part of the sky that this is; of a table of which any first rows will
+    do, no more are read. Tables that are joined neither by an equality nor by a small distance are taken times one
+    another.
     """
+    first = _first_rows(query, bindings)
+    if first is not None:
+        return first
     everything, sure = _parts(query)
     near = [each for each in sure if isinstance(each, bound.Near)]
     shares: dict[str, float] = {}
@@ -41,6 +45,24 @@ def rows_read(query: bound.Bound, bindings: Bindings) -> float:
     ]
     products = (_product(join, rows, links) for join in everything if isinstance(join, bound.Join))
     return max((sum(rows.values()), *products))
+
+
+def _first_rows(query: bound.Bound, bindings: Bindings) -> float | None:
+    """How many rows of one table are read where any that come first will do; None where all have to be looked at."""
+    match query.body:
+        case (
+            bound.Select(
+                source=bound.Stored(table=table),
+                where=None,
+                group_by=(),
+                having=None,
+                order_by=(),
+                distinct=False,
+                top=int(top),
+            ) as body
+        ) if not any(_all(body.outputs, (bound.Aggregate, bound.Scalar, bound.Truth))):
+            return float(min(top + (body.offset or 0), _size(table.key, bindings)))
+    return None
 
 
 def _share(radius: float) -> float:
@@ -119,7 +141,7 @@ _TOLD = (bound.Near, bound.Comparison, bound.Stored, bound.Join)
 _LEAVES = (bound.Field, bound.Constant, bound.Stored, bound.CommonSource)
 
 
-def _all(node: object, kind: type[T]) -> Iterator[T]:
+def _all(node: object, kind: type[T] | tuple[type[T], ...]) -> Iterator[T]:
     """Every node of ``kind`` in a bound tree, itself included."""
     waiting: list[Any] = [node]
     while waiting:

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,6 +20,9 @@ from archive.engine.watch import Watch, Watched
 from archive.faults import FatalFault, Fault, TransientFault, UsageFault
 
 _log = logging.getLogger(__name__)
+
+# What is brief is copied once more on its way, which costs less than to plan it twice.
+warnings.filterwarnings("ignore", "Arrow output on a DB-API result", UserWarning)
 
 
 class Running(Watched):
