@@ -17,7 +17,7 @@ from archive.config import Config
 from archive.datalink.deposit import DepositFace
 from archive.datalink.files import FilesFace
 from archive.engine.opening import open_engine
-from archive.jobs import Jobs, Task
+from archive.jobs import Job, Jobs, Task
 from archive.ledger import Ledger, processes
 from archive.ledger.querylog import QueryLog
 from archive.metrics import TYPE, Metrics
@@ -25,7 +25,7 @@ from archive.portal import Portal
 from archive.proxies import behind
 from archive.serving import Serving
 from archive.staff import staff_blueprint
-from archive.tap import TapFace, TapLane, TapTask
+from archive.tap import TapFace, TapLane, TapTask, asked_by
 from archive.uws import uws_blueprint
 from archive.visits import Visits
 
@@ -81,6 +81,12 @@ def forget(config: Config, process: int) -> None:
                 return
         with ledger.write() as transaction:
             processes.forget(transaction, process)
+
+
+def note_lost(config: Config, job: Job) -> None:
+    """The runner of ``job`` died and could not note its end in the query log."""
+    with closing(QueryLog(config.query_log_url)) as queries:
+        Book(Metrics(), queries).job_lost(job, asked_by(job))
 
 
 def _serving(config: Config, ledger: Ledger) -> Serving:

@@ -14,6 +14,7 @@ from archive.metrics import Metrics
 from archive.visits import Asked, Visit
 
 GONE = "GONE"
+LOST = "LOST"
 
 _SLOW = 1.0  # seconds; requests that took longer are told even where nothing was asked
 _log = logging.getLogger(__name__)
@@ -68,6 +69,13 @@ class Book:
         self._note(
             asked, job.started or job.created, seconds, size, outcome, job.id, job.client.address, job.client.owner
         )
+
+    def job_lost(self, job: Job, asked: Asked) -> None:
+        """The runner of a job has died amid its query; whoever found that notes it in its stead."""
+        began, ended = job.started or job.created, job.ended or job.created
+        seconds = max(0.0, (ended - began).total_seconds())
+        _log.info("job", extra={"job": job.id, "seconds": round(seconds, 4), "rows": 0, "outcome": LOST})
+        self._note(asked, began, seconds, 0, LOST, job.id, job.client.address, job.client.owner)
 
     def _note(
         self,

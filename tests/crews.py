@@ -15,7 +15,7 @@ from archive.faults import UsageFault
 from archive.jobs import Crew, Desk, Jobs, Pace, Sizes, Task, Terms
 from archive.results.result import Result
 
-PACE = Pace(beat=0.1, lease=1.5, short=0.5, grace=0.5)
+PACE = Pace(beat=0.1, lease=1.5, short=0.5, grace=3)
 
 
 def store(folder: Path, terms: Terms | None = None, *, pooled: bool = True) -> Jobs:
@@ -91,6 +91,7 @@ def main(folder: str, short: str, long: str) -> None:
         pace=PACE,
         parent=os.getppid(),
         ended=lambda process: note(place / "ended", str(process)),
+        gave_up=lambda job: note(place / "given up", f"{job.id} {job.phase}"),
     )
     crew.work()
 

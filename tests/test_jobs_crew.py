@@ -181,6 +181,7 @@ def test_a_killed_runner_costs_its_job_and_no_other(yard: Yard) -> None:
     assert "ended unexpectedly" in lost.failure.message
     assert yard.ended(next_one).phase is Phase.COMPLETED
     assert yard.beginnings(job) == 1
+    assert (yard.folder / "given up").read_text().split() == [job, "ERROR"]
 
 
 def test_whoever_keeps_account_is_told_of_each_runner_that_ended(yard: Yard) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import errno
 import itertools
 import threading
 from collections.abc import Iterator
@@ -281,12 +280,30 @@ def test_shares_are_kept(url: str, tmp_path: Path) -> None:
     assert not jobs.run(first)  # asked for again, it is no second job
     assert jobs.claim(RUNNER, Lane.SHORT) is not None
     jobs.complete(first, RUNNER, [Product("result", "text/csv", "result.csv", 100)], 1)
-    with pytest.raises(TransientFault, match="fill 100 bytes; 100 are allowed"):
+    with pytest.raises(TransientFault, match="results and uploads fill 100 bytes; 100 are allowed"):
         jobs.run(second)
     jobs.create(draft())
     with pytest.raises(TransientFault, match="You have 3 jobs"):
         jobs.create(draft())
     jobs.create(draft(SOMEBODY))
+    jobs.close()
+
+
+def test_uploads_that_are_kept_count_as_stored(url: str, tmp_path: Path) -> None:
+    jobs = Jobs(url, tmp_path / "jobs", Terms(stored=10))
+    upload = (Parameter("t", "param:t"),)
+    first = jobs.create(Draft("tap", NOBODY, upload), {"t": [b"12345"]}).id
+    jobs.add(first, (Parameter("u", "param:u"),), {"u": [b"67890"]})
+    with pytest.raises(TransientFault, match="fill 10 bytes; 10 are allowed"):
+        jobs.create(Draft("tap", NOBODY, upload), {"t": [b"1"]})
+    with pytest.raises(TransientFault, match="fill 10 bytes"):
+        jobs.add(first, (Parameter("v", "param:v"),), {"v": [b"1"]})
+    with pytest.raises(TransientFault, match="fill 10 bytes"):
+        jobs.run(first)
+    other = jobs.create(Draft("tap", SOMEBODY, upload), {"t": [b"1"]}).id
+    assert jobs.run(other)
+    jobs.delete(first)
+    assert jobs.run(jobs.create(Draft("tap", NOBODY, upload), {"t": [b"1"]}).id)
     jobs.close()
 
 
@@ -307,10 +324,9 @@ def test_folders_without_a_job_are_found(jobs: Jobs) -> None:
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(jobs: Jobs) -> None:
-    def chunks() -> Iterator[bytes]:
-        yield b"as much as fits"
-        raise OSError(errno.ENOSPC, "No space left on device")
-
+    folder = jobs.folders.of("a")
+    folder.mkdir()
+    (folder / "result.csv.part").symlink_to("/dev/full")  # where writing fails as it does on a full disk
     with pytest.raises(TransientFault, match="no space left for results"):
-        jobs.folders.write("a", "result.csv", chunks())
-    assert list(jobs.folders.of("a").iterdir()) == []
+        jobs.folders.write("a", "result.csv", [b"more than fits"])
+    assert list(folder.iterdir()) == []

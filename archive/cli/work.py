@@ -18,7 +18,7 @@ from archive.cli._output import Output
 @click.pass_obj
 def work(output: Output, short: int | None, long: int | None, parent: int | None) -> None:
     from archive import logs
-    from archive.app import forget, tasks  # all that runners need is imported before they fork
+    from archive.app import forget, note_lost, tasks  # all that runners need is imported before they fork
     from archive.config import Config
     from archive.jobs import Crew, Jobs, Sizes
     from archive.ledger import Ledger
@@ -37,5 +37,6 @@ def work(output: Output, short: int | None, long: int | None, parent: int | None
         sizes=sizes,
         parent=parent,
         ended=lambda process: forget(config, process),
+        gave_up=lambda job: note_lost(config, job),
     )
     crew.work()

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from archive.faults import Fault, TransientFault
 from archive.jobs.desk import DEAF, Pace
 from archive.jobs.keeper import Keeper
-from archive.jobs.model import Lane
+from archive.jobs.model import Job, Lane
 from archive.jobs.runner import Runner, Task, step_back
 from archive.jobs.store import Jobs
 
@@ -54,7 +54,8 @@ class Crew:
 
     ``open_jobs(pooled)`` opens the store and ``tasks()`` whatever tasks need; both are called anew in each process,
     since no connection survives a fork. The crew itself holds no connection open and has one thread. ``parent`` is
-    the process whose end ends the crew. ``ended`` is told of each runner process that has ended, however it did.
+    the process whose end ends the crew. ``ended`` is told of each runner process that has ended, however it did,
+    ``gave_up`` of each job whose runner is gone.
 
     A runner whose job outstays the short lane goes on in the long lane, and another takes its place in the short
     one; so a short job finds a runner although its lane was misjudged for others. At most as many as the short lane
@@ -70,10 +71,12 @@ class Crew:
         pace: Pace | None = None,
         parent: int | None = None,
         ended: Callable[[int], None] = lambda process: None,
+        gave_up: Callable[[Job], None] = lambda job: None,
     ) -> None:
         self._open_jobs = open_jobs
         self._tasks = tasks
         self._ended = ended
+        self._gave_up = gave_up
         self._sizes = sizes or Sizes()
         self._pace = pace or Pace()
         self._parent = parent
@@ -88,7 +91,7 @@ class Crew:
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         for number in (*_ORDERS, signal.SIGCHLD):
             signal.signal(number, self._note)
-        keeper = Keeper(self._open_jobs(False), self._pace.lease)
+        keeper = Keeper(self._open_jobs(False), self._pace.lease, gave_up=self._gave_up)
         try:
             while not self._leaving and not orphaned(self._parent):
                 self._fill()

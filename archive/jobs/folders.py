@@ -51,6 +51,13 @@ class Folders:
             raise
         return size
 
+    def size(self, job: str, name: str) -> int:
+        """Bytes of file ``name`` of ``job``; 0 if it is gone."""
+        try:
+            return (self.of(job) / name).stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def remove(self, job: str) -> None:
         """Delete all bytes of a job; harmless when they are gone."""
         shutil.rmtree(self.of(job), ignore_errors=True)

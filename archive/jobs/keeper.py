@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from archive.jobs.model import Failure
+from archive.jobs.model import Failure, Job
 from archive.jobs.names import is_of
 from archive.jobs.store import Jobs
 
@@ -21,12 +21,20 @@ class Keeper:
     """Ends jobs whose runner died and destroys jobs whose time has come. Any number of keepers may work at once.
 
     A lease counts as over when the keeper itself has seen no beat for ``lease`` seconds of its own clock: clocks of
-    other machines do not matter, and a laptop that slept does not lose its jobs.
+    other machines do not matter, and a laptop that slept does not lose its jobs. ``gave_up`` is told of each job that
+    was ended for want of its runner: by one keeper only, however many there are.
     """
 
-    def __init__(self, jobs: Jobs, lease: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        jobs: Jobs,
+        lease: float,
+        clock: Callable[[], float] = time.monotonic,
+        gave_up: Callable[[Job], None] = lambda job: None,
+    ) -> None:
         self._jobs = jobs
         self._lease = lease
+        self._gave_up = gave_up
         self._clock = clock
         self._seen: dict[str, tuple[tuple[str, int], float]] = {}
         self._strays_at = clock()
@@ -65,4 +73,6 @@ class Keeper:
     def _end(self, job: str, runner: str) -> None:
         if self._jobs.fail(job, LOST, runner=runner):
             _log.warning("job %s: runner %s is gone", job, runner)
-            self._jobs.discard(self._jobs.get(job))
+            ended = self._jobs.get(job)
+            self._jobs.discard(ended)
+            self._gave_up(ended)

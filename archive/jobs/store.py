@@ -75,9 +75,12 @@ class Jobs:
         """Store ``draft`` as a new job, PENDING. ``files`` are the bytes of its inline uploads by parameter name.
 
         Raises:
-            TransientFault: this client keeps as many jobs as it may.
+            TransientFault: this client keeps as many jobs, or bytes, as it may.
         """
         job, now = _new_id(), self._clock()
+        if files:
+            with self._engine.connect() as connection:
+                self._check_stored(connection, draft.client)
         parameters = self._kept(job, draft.parameters, files or {})
         with self._writing.begin() as connection:
             self._check_share(connection, draft.client, "kept", tuple(Phase), self.terms.kept)
@@ -138,6 +141,9 @@ class Jobs:
         Raises:
             UsageFault: the job has left PENDING.
         """
+        if files:
+            with self._engine.connect() as connection:
+                self._check_stored(connection, self._standing(connection, job)[1])
         kept = self._kept(job, parameters, files or {})
         replaced = [parameter.name for parameter in kept if parameter.name.upper() != "UPLOAD"]
         c = tables.parameters.c
@@ -359,14 +365,21 @@ class Jobs:
     def _check_stored(self, connection: sa.Connection, client: Client) -> None:
         size = sa.select(sa.func.coalesce(sa.func.sum(tables.products.c.size), 0))
         size = size.join_from(tables.products, tables.jobs).where(tables.jobs.c.client == client.key)
-        stored = int(connection.scalar(size) or 0)
+        stored = int(connection.scalar(size) or 0) + self._uploaded(connection, client)
         if stored >= self.terms.stored:
             raise TransientFault(
-                f"Your results fill {stored} bytes; {self.terms.stored} are allowed.",
+                f"Your results and uploads fill {stored} bytes; {self.terms.stored} are allowed.",
                 "Delete jobs whose results you have fetched.",
                 http=429,
                 after=60,
             )
+
+    def _uploaded(self, connection: sa.Connection, client: Client) -> int:
+        """The bytes of the uploads that lie beside the jobs of ``client``."""
+        c = tables.parameters.c
+        files = sa.select(c.job, c.file).join_from(tables.parameters, tables.jobs)
+        kept = files.where(tables.jobs.c.client == client.key, c.file.is_not(None))
+        return sum(self.folders.size(row.job, row.file) for row in connection.execute(kept))
 
     def _next(self, lane: Lane, most: int | None) -> str | None:
         c = tables.jobs.c

@@ -48,7 +48,7 @@ queries = sa.Table(
     sa.Column("rows", sa.BigInteger, nullable=False),
     sa.Column("bytes", sa.BigInteger, nullable=False),
     sa.Column("token", sa.Text),
-    sa.Column("outcome", sa.Text, nullable=False, doc="OK, OVERFLOW, GONE, or a fault's DALI word"),
+    sa.Column("outcome", sa.Text, nullable=False, doc="OK, OVERFLOW, GONE, LOST, or a fault's DALI word"),
     sa.Column("message", sa.Text),
     sa.Index("query_log_by_time", "submitted"),
     sa.Index("query_log_by_owner", "owner", "submitted"),

@@ -56,6 +56,13 @@ class TapTask:
         desk.write("result", form.content_type, form.extension, encode(result, form, Envelope()))
 
 
+def asked_by(job: Job) -> Asked:
+    """What a job asked, for whoever notes how it ended; its failure is why."""
+    given = Parameters.of_pairs((parameter.name, parameter.value) for parameter in job.parameters)
+    language, query = ("; ".join(given.every(name)) for name in ("LANG", "QUERY"))
+    return Asked("async", language, query, fault=None if job.failure is None else job.failure.fault())
+
+
 class TapLane:
     """Tells which lane a job is for, from what its query would read."""
 

@@ -147,12 +147,25 @@ def test_a_short_query_does_not_wait_behind_long_ones(endless: AsyncTAPJob, tap:
         job.delete()
 
 
+def noted(site: Site, job: AsyncTAPJob) -> list[tuple[str, str]]:
+    """Outcome and text of what the query log has of a job."""
+    return site.stored("queries", "SELECT outcome, text FROM query_log WHERE request = :job", job=job.job_id)
+
+
+def attending(site: Site) -> list[int]:
+    """The processes that the ledger holds for alive."""
+    return [process for (process,) in site.stored("ledger", "SELECT pid FROM process")]
+
+
 def test_a_killed_runner_costs_its_job_alone(endless: AsyncTAPJob, site: Site, tap: pyvo.dal.TAPService) -> None:
-    os.kill(holder(site, endless), signal.SIGKILL)
+    runner = holder(site, endless)
+    os.kill(runner, signal.SIGKILL)
     until(lambda: endless.phase == "ERROR")
     with pytest.raises(DALQueryError, match="ended unexpectedly"):
         endless.raise_if_error()
     assert len(tap.run_async(BRIGHT)) == 7
+    until(lambda: noted(site, endless) == [("LOST", ENDLESS)])  # who found it dead wrote what it could not
+    until(lambda: runner not in attending(site))
 
 
 def test_a_killed_crew_is_replaced(endless: AsyncTAPJob, site: Site, tap: pyvo.dal.TAPService) -> None:
