@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -34,7 +34,7 @@ from archive.ledger.products import Product
 from archive.ledger.replicas import MAIN, Has, Place
 from archive.products import ProductTypes, product_types
 
-_BATCH = 1000  # files of a transaction
+_BATCH = 500  # files of a transaction: others wait for 0.2 s at most
 _READERS = 8
 _TEXTS = ("instrument", "detector", "band", "exposure")
 _NUMBERS = ("t_min", "t_max", "ra", "dec")
@@ -80,10 +80,14 @@ def register(
     """
     run = _Run(endpoint, by, reason, dry_run, progress)
     listed = _lines(endpoint, manifest)
-    while batch := list(islice(listed, _BATCH)):
-        run.register(batch)
-        if read and not dry_run:
-            run.check(batch)
+    with ThreadPoolExecutor(1) as worker:  # the next lines are understood while the database is at work
+        waiting: Future[None] | None = None
+        while batch := list(islice(listed, _BATCH)):
+            if waiting is not None:
+                waiting.result()
+            waiting = worker.submit(run.take, batch, read=read)
+        if waiting is not None:
+            waiting.result()
     return Registered(run.new, run.known, run.present, tuple(run.refused))
 
 
@@ -99,6 +103,12 @@ class _Run:
         self._progress = progress
         self.new = self.known = self.present = 0
         self.refused: list[tuple[str, Fault]] = []
+
+    def take(self, batch: Sequence[Listed], *, read: bool) -> None:
+        """Register a batch and, if asked for, read it."""
+        self.register(batch)
+        if read and not self._dry:
+            self.check(batch)
 
     def register(self, batch: Sequence[Listed]) -> None:
         """Say what the files are and where they lie; nobody sees them yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,10 +51,13 @@ class LocalFile(Source):
 
     def size(self) -> int:
         try:
-            if self.path.is_file():
-                return self.path.stat().st_size
+            about = self.path.stat()
+        except FileNotFoundError:
+            about = None
         except OSError as error:
             raise unreadable(self.path, error) from None
+        if about is not None and stat.S_ISREG(about.st_mode):
+            return about.st_size
         raise UsageFault(f"{self.path} is no file.", "Give the path of a readable file.")
 
     def open(self) -> BinaryIO:
