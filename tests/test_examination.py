@@ -232,6 +232,21 @@ def test_any_header_ends_in_a_product_or_a_fault(cards: dict[str, Any]) -> None:
         json.dumps(product.metadata)
 
 
+@given(
+    junk=st.lists(
+        st.tuples(st.integers(0, 60), st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=70))
+    )
+)
+def test_any_cards_end_in_a_product_or_a_fault(junk: list[tuple[int, str]]) -> None:
+    """Cards that cannot be read, HIERARCH cut short, quotes that do not close: a fault for people, or no harm."""
+    content = bytearray(observations.image({**LSST, **TAN}, checksum=False))
+    for number, text in junk:
+        start = (10 + number) * 80
+        content[start + 8 : start + 80] = b"= " + text[:70].encode("ascii")
+    with contextlib.suppress(UsageFault):
+        examined("raw_image", bytes(content), {}, WHY)
+
+
 # --- times ----------------------------------------------------------------------------------------
 
 

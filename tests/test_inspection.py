@@ -390,6 +390,14 @@ def test_a_header_without_end_is_refused_long_before_it_ends() -> None:
     assert fed < 10 * 2**20
 
 
+def test_headers_without_number() -> None:
+    extension = fits.ImageHDU().header.tostring().encode("ascii")
+    inspection = Inspection("many.fits")
+    inspection.feed(PLAIN)
+    with pytest.raises(UsageFault, match=r"the headers up to here are larger than .* Split the file"):
+        inspection.feed(extension * 12_000)
+
+
 def test_memory_does_not_grow_with_the_file() -> None:
     piece = bytes(1 << 20)
     head = changed(PLAIN[:BLOCK], card("NAXIS1", "16"), card("NAXIS1", str(200 * 2**20)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,18 @@ from astropy.io import fits
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archive.backbone import gathering
 from archive.backbone.examination import Kernel, examine, kernel_of
+from archive.backbone.ingest import ingest
 from archive.backbone.inspection import Inspection
+from archive.backbone.receiving import Terms
 from archive.faults import UsageFault
+from archive.ledger import files, products
 from archive.ledger.products import Product
 from archive.products import product_types
 from archive.releases import shipped
 from tests import observations
+from tests.archives import make
 
 WIDTH, HEIGHT = 16, 12  # of the images that are made here
 SIGMAS, DEGREES, SIDE, ORDER = (0.7, 1.5), (2, 1), 9, 2
@@ -113,6 +119,31 @@ def test_the_sum_of_a_kernel_is_the_same_everywhere() -> None:
     column[2 : 2 + (IMAGES - 1) * TERMS].reshape(-1, TERMS)[odd[1:]] = 0
     kernel = rebuilt([hotpants(column)])
     assert {round(float(kernel.at(x, y).sum()), 9) for x in (1, 8, 16) for y in (1, 12)} == {round(column[1], 9)}
+
+
+@pytest.mark.requirement("DMS-DBB-REQ-0003")
+def test_a_kernel_that_went_through_the_ledger(tmp_path: Path, data: Path) -> None:
+    """Inputs first, then the difference image: its kernel comes back, its inputs are files that are here."""
+    endpoint = make(tmp_path / "home", data, reserve=0)
+    place = f"archive://{endpoint.site.authority}/sp_test/made"
+    for name in ("science", "template"):
+        (tmp_path / f"{name}.txt").write_text(name)
+        ingest(endpoint, gathering.copied([tmp_path / f"{name}.txt"], Terms("other", "sp_test", "made")))
+    column, path = solution(9), tmp_path / "difference.fits"
+    inputs = {"SCIENCE": f"{place}/science.txt", "TEMPLATE": f"{place}/template.txt"}
+    path.write_bytes(observations.image({**observations.DIFFERENCE, **inputs}, extensions=[hotpants(column)]))
+    ingest(endpoint, gathering.copied([path], Terms("difference_image", "sp_test", "made")))
+    with endpoint.ledger.read() as transaction:
+        number = files.find(transaction, [f"{place}/difference.fits"])[f"{place}/difference.fits"].id
+        kept = products.find(transaction, [number])[number].product
+        resolved = products.resolved_inputs(transaction, number)
+    kernel = kernel_of(kept.metadata)
+    assert kernel is not None
+    assert np.allclose(kernel.at(7, 3), by_hand(column, 7, 3, 1, 1, WIDTH, HEIGHT))
+    assert {role: uri for role, uri, found in resolved if found is not None} == {
+        "science": inputs["SCIENCE"],
+        "template": inputs["TEMPLATE"],
+    }
 
 
 def test_regions_have_kernels_of_their_own() -> None:

@@ -21,7 +21,7 @@ from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
 
 from archive.backbone.examination import positions
-from archive.backbone.inspection import Hdu
+from archive.backbone.inspection import Hdu, said
 from archive.sky import Polygon
 
 Floats = NDArray[np.float64]
@@ -258,12 +258,12 @@ def _length(hdu: Hdu, kind: str) -> int | None:
 
 
 def _text(hdu: Hdu, keyword: str) -> str | None:
-    value = hdu.header.get(keyword)
+    value = said(hdu.header, keyword)
     return value.strip() or None if isinstance(value, str) else None
 
 
 def _number(hdu: Hdu, keyword: str) -> float | None:
-    value = hdu.header.get(keyword)
+    value = said(hdu.header, keyword)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 

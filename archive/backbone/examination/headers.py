@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from astropy.io.fits import Card, Header
@@ -52,9 +53,10 @@ class Headers:
 
     def __init__(self, hdus: Sequence[Hdu]) -> None:
         self._where: dict[str, list[Hdu]] = {}
-        for hdu in hdus:
-            for name in dict.fromkeys(hdu.header):
-                self._where.setdefault(name, []).append(hdu)
+        with _quiet():
+            for hdu in hdus:
+                for name in dict.fromkeys(hdu.header):
+                    self._where.setdefault(name, []).append(hdu)
 
     def find(self, keywords: Sequence[Keyword]) -> Iterator[Told]:
         """What the cards of these keywords say, best first.
@@ -117,8 +119,7 @@ def _cards(header: Header, name: str) -> list[Card]:
 
 def _value(card: Card, source: str) -> CardValue | None:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
             value = card.value
     except (VerifyError, ValueError) as error:
         raise Misread(source, "is a card that cannot be read") from error
@@ -136,3 +137,11 @@ def _comment(card: Card) -> str:
         return str(card.comment)
     except (VerifyError, ValueError):
         return ""
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without astropy's remarks on cards that nobody asks for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archive.backbone.examination.facts import facts_of
-from archive.backbone.inspection import Hdu, HduKind
+from archive.backbone.inspection import Hdu, HduKind, said
 from archive.faults import UsageFault
 from archive.ledger.events import Json
 
@@ -261,7 +261,7 @@ def _regions(hdus: Sequence[Hdu], count: int) -> list[tuple[int, int, int, int]]
     """REGION00, REGION01, ... of the first header; one region may be left out: it is the whole image."""
     found = []
     for number in range(count):
-        match = _REGION.match(str(hdus[0].header.get(f"REGION{number:02d}", "")).replace(" ", ""))
+        match = _REGION.match(str(said(hdus[0].header, f"REGION{number:02d}")).replace(" ", ""))
         if match:
             found.append((int(match[1]), int(match[2]), int(match[3]), int(match[4])))
     return found if len(found) == count else [_whole_image(hdus)] if count == 1 else _no_regions(count)
@@ -310,7 +310,7 @@ def _whole(hdu: Hdu, keyword: str) -> int:
 
 
 def _number(hdu: Hdu, keyword: str) -> float:
-    value = hdu.header.get(keyword)
+    value = said(hdu.header, keyword)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise NoKernel(f"{hdu} {keyword} is no number")
     return float(value)

@@ -25,7 +25,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 from numpy.typing import ArrayLike
 
-from archive.backbone.inspection import Hdu
+from archive.backbone.inspection import Hdu, said
 
 _MOST_AXES = 9
 _HIGHEST_ORDER = 9  # of a SIP polynomial: its keywords have one digit for each power
@@ -61,14 +61,18 @@ def is_sane(header: Header) -> bool:
 
     A matrix with a row of zeros would silently be given a one.
     """
-    orders = (header.get(f"{kind}_ORDER", 0) for kind in ("A", "B", "AP", "BP"))
-    axes = (header.get("WCSAXES", 0), header.get("NAXIS", 0), header.get("ZNAXIS", 0))
-    rows = ([header.get(f"CD{row}_{column}") for column in (1, 2)] for row in (1, 2))
+    orders = (said(header, f"{kind}_ORDER") for kind in ("A", "B", "AP", "BP"))
+    axes = (said(header, name) for name in ("WCSAXES", "NAXIS", "ZNAXIS"))
+    rows = ([said(header, f"CD{row}_{column}") for column in (1, 2)] for row in (1, 2))
     return (
-        all(isinstance(order, int) and 0 <= order <= _HIGHEST_ORDER for order in orders)
-        and all(isinstance(number, int) and 0 <= number <= _MOST_AXES for number in axes)
+        all(_is_from_0_to(order, _HIGHEST_ORDER) for order in orders)
+        and all(_is_from_0_to(number, _MOST_AXES) for number in axes)
         and not any(None not in row and not any(row) for row in rows)
     )
+
+
+def _is_from_0_to(number: object, most: int) -> bool:
+    return number is None or (isinstance(number, int) and 0 <= number <= most)
 
 
 def to_icrs(wcs: WCS, x: ArrayLike, y: ArrayLike) -> SkyCoord | None:
@@ -149,8 +153,8 @@ def tells_frame(header: Header) -> bool:
 
 
 def _frame(header: Header) -> ICRS | FK4 | FK5:
-    system = str(header.get("RADESYS") or header.get("RADECSYS") or "").strip().upper()
-    equinox = _equinox(header.get("EQUINOX", header.get("EPOCH")))
+    system = str(said(header, "RADESYS") or said(header, "RADECSYS") or "").strip().upper()
+    equinox = _equinox(said(header, "EQUINOX" if "EQUINOX" in header else "EPOCH"))
     if not system:
         system = "ICRS" if equinox is None else "FK4" if equinox < 1984.0 else "FK5"
     match system:

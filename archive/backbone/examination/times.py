@@ -11,6 +11,7 @@ from astropy.io.fits import Header
 from astropy.time import Time, TimeDelta
 from astropy.utils import iers
 
+from archive.backbone.inspection import said
 from archive.products import Scale
 
 iers.conf.auto_download = False  # leap seconds are those that came with astropy: an archive works without a network
@@ -51,7 +52,7 @@ def scale_of(header: Header, first: Header) -> str:
     Raises:
         NoTime: it is one that is not known.
     """
-    told = header.get("TIMESYS") or first.get("TIMESYS") or "UTC"
+    told = said(header, "TIMESYS") or said(first, "TIMESYS") or "UTC"
     name = str(told).upper().partition("(")[0].strip()
     if name not in _SCALES:
         raise NoTime(f"the time scale TIMESYS '{told}' is not known")
@@ -86,7 +87,7 @@ def _iso(value: str, header: Header, *, day_will_do: bool) -> tuple[str, bool]:
     day = _day(value)
     if day is None:
         raise NoTime("expected a date and time like 2026-03-01T04:05:06")
-    beside = (str(header.get(name, "")) for name in _TIMES_OF_DAY)
+    beside = (str(said(header, name)) for name in _TIMES_OF_DAY)
     time = next((text for text in beside if _TIME.match(text)), None)
     if time is not None:
         return f"{day}T{time.zfill(8) if '.' not in time else time}", False

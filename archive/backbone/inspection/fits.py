@@ -72,8 +72,10 @@ class FitsScanner(Scanner):
         self._header += block
         self._headers += len(block)
         end = _end(block)
-        if len(self._header) > _MOST_HEADER or self._headers > _MOST_HEADERS:
+        if len(self._header) > _MOST_HEADER:
             self._wrong(f"there is no END card in {len(self._header):,} bytes of header.")
+        if self._headers > _MOST_HEADERS:
+            self._wrong(f"the headers up to here are larger than {_MOST_HEADERS:,} bytes.", remedy="Split the file.")
         if end is None:
             return
         if block[end + CARD :].strip(b" "):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from astropy.io.fits import Header
+from astropy.io.fits.verify import VerifyError
 
 
 class Format(StrEnum):
@@ -33,6 +35,17 @@ class HduKind(StrEnum):
     OTHER = "other"
 
 
+def said(header: Header, keyword: str) -> str | int | float | bool | None:
+    """What a header says at ``keyword``; None where it says nothing or where the card cannot be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = header.get(keyword)
+    except (VerifyError, ValueError):
+        return None
+    return value if isinstance(value, str | int | float | bool) else None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Hdu:
     """One header and data unit of a FITS file.
@@ -54,7 +67,7 @@ class Hdu:
     @property
     def name(self) -> str:
         """EXTNAME, or PRIMARY for the first HDU that has none."""
-        name = self.header.get("EXTNAME", "")
+        name = said(self.header, "EXTNAME")
         return (name.strip() if isinstance(name, str) else "") or ("" if self.number else "PRIMARY")
 
     @property
