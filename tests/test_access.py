@@ -336,4 +336,30 @@ def test_the_log_says_who_did_what_and_why(config: Config, ledger: Ledger, me: s
     for_people = CliRunner().invoke(
         archive, ["--home", str(config.home), "log"], env={"ARCHIVE_DATABASE": config.database}
     )
-    assert re.search(r"oscar grant to=ada role=reader \(a guest\)", for_people.stdout)
+    assert re.search(r"oscar grant role=reader to=ada \(a guest\)", for_people.stdout)
+
+
+def test_what_a_token_does_is_done_by_its_actor(config: Config, ledger: Ledger, tmp_path: Path) -> None:
+    """Also where nothing says so on the way from the verb to the event."""
+    token = made(ledger, "pipeline", "producer")
+    file = archives.parquet(tmp_path / "rows.parquet", map(archives.source, range(5)))
+    told(config, "load", "sp_test", "source", str(file), token=token)
+    kinds = {each["kind"] for each in entries(config, "--actor", "pipeline")}
+    assert kinds >= {"artifact", "state"}
+    assert {each["actor"] for each in entries(config, "--subject", "sp_test.source")} == {"pipeline"}
+
+
+def test_following_the_log(config: Config, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What happens while somebody looks is told once, in order."""
+    rounds = iter(["one", "two"])
+
+    def pause(_: float) -> None:
+        actor = next(rounds, None)
+        if actor is None:
+            raise KeyboardInterrupt
+        with ledger.write() as transaction:
+            grants.add(transaction, actor, "reader")
+
+    monkeypatch.setattr("archive.cli.log.time.sleep", pause)
+    ended = run(config, "log", "--follow", "--kind", "grant")
+    assert [json.loads(line)["facts"]["to"] for line in ended.stdout.splitlines()[1:]] == ["one", "two"]

@@ -110,7 +110,7 @@ def facts(config: Config) -> dict[str, Any]:
         return {table.name: sorted(map(str, transaction.execute(select(table)))) for table in tables}
 
 
-@pytest.mark.requirement("DMS-DBB-REQ-0035")
+@pytest.mark.requirement("DMS-DBB-REQ-0023")
 @pytest.mark.parametrize("onto", [SQLITE, POSTGRES])
 def test_the_drill(site: Site, tmp_path: Path, onto: str) -> None:
     before, known = answers(site.config), facts(site.config)
@@ -171,7 +171,9 @@ def without_part(small: Site, tmp_path: Path) -> Config:
     again = small.another("second", SQLITE)
     shutil.copytree(small.config.store, again.store)
     (again.store / str(part)).unlink()
-    done = small.done("restore", str(tmp_path / "backup"), "--incomplete", config=again)
+    ended = small.run("restore", str(tmp_path / "backup"), "--incomplete", config=again)
+    assert ended.exit_code == 1
+    done = json.loads(ended.stdout)
     assert (len(done["missing"]), done["left_out"], done["editions"]) == (1, ["sp_test.source"], 0)
     return again
 

@@ -74,6 +74,7 @@ def digest(content: bytes) -> str:
 # --- what is taken --------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("DMS-DBB-REQ-0034")
 def test_a_file_comes_in_and_goes_out(into: In) -> None:
     answer = into.put(headers={"Repr-Digest": digest(CONTENT)}, terms={"reason": "the nightly run"})
     assert answer.status_code == 201, answer.text
@@ -147,6 +148,7 @@ def test_proprietary_until_a_day(into: In) -> None:
 # --- what is refused ------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("DMS-DBB-REQ-0034")
 @pytest.mark.parametrize(
     ("header", "status", "challenge"),
     [
@@ -224,6 +226,7 @@ def test_no_room(into: In, monkeypatch: pytest.MonkeyPatch) -> None:
 # --- staff ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("DMS-DBB-REQ-0056")
 def test_staff_see_what_the_public_does_not(into: In, tmp_path: Path) -> None:
     for rows, shown in ((10, True), (15, False)):
         file = archives.parquet(tmp_path / f"{rows}.parquet", (archives.source(rows * 100 + n) for n in range(rows)))
@@ -244,6 +247,7 @@ def test_staff_see_what_the_public_does_not(into: In, tmp_path: Path) -> None:
     assert {edition.rows for edition in into.endpoint.ledger.published().editions.values()} == {10}
 
 
+@pytest.mark.requirement("DMS-DBB-REQ-0056")
 def test_an_arrival_shows_while_it_lasts(into: In) -> None:
     """The public finds no file until it is whole; staff see that something comes."""
     seen: list[Any] = []

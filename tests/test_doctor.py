@@ -124,6 +124,12 @@ def test_bad_copies_and_incidents_are_warnings(config: Config) -> None:
     assert told(config)[0] == 1
 
 
+def test_an_archive_that_nobody_may_run(config: Config) -> None:
+    _change(config, schema.grant.delete())
+    (found,) = ailing(config)
+    assert (found.severity, "archive init" in found.remedy) == (Severity.WARNING, True)
+
+
 def test_a_silent_process_and_a_clock_that_went_back(config: Config) -> None:
     process = {"role": "serve", "host": "h", "pid": 1, "started": FUTURE, "seen": FUTURE, "id": "a"}
     _change(config, schema.process.insert().values(**process, lease="2020-01-01T00:00:00.000000Z"))

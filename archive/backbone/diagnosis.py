@@ -12,6 +12,7 @@ from enum import StrEnum
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from archive import access
 from archive.backbone import reserve
 from archive.backbone.endpoint import Endpoint
 from archive.backbone.stores import Store
@@ -59,6 +60,7 @@ def examine(config: Config, progress: Callable[[str, int], None] = lambda what, 
         checks: dict[str, Callable[[], Iterator[Finding]]] = {
             "database": lambda: _database(config),
             "events": lambda: _events(endpoint, progress),
+            "people": lambda: _people(endpoint),
             "stores": lambda: _stores(endpoint),
             "files": lambda: _files(endpoint),
             "editions": lambda: _editions(endpoint),
@@ -121,6 +123,14 @@ def _events(endpoint: Endpoint, progress: Callable[[str, int], None]) -> Iterato
         return
     for head in heads:
         yield Finding("events", Severity.GOOD, f"{head.origin}: {head.seq:,} events, the chain holds.")
+
+
+def _people(endpoint: Endpoint) -> Iterator[Finding]:
+    operators = access.known_operators(endpoint.ledger)
+    if operators:
+        yield Finding("people", Severity.GOOD, f"Operators: {', '.join(sorted(operators))}.")
+    else:
+        yield Finding("people", Severity.WARNING, "Nobody is operator.", "Who runs 'archive init' will be one.")
 
 
 def _incidents(endpoint: Endpoint) -> Iterator[Finding]:

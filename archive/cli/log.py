@@ -53,7 +53,7 @@ def _tell(output: Output, endpoint: Endpoint, wanted: Wanted, after: int | None)
 
 
 def _told(entry: Entry) -> str:
-    about = " ".join(f"{name}={_short(value)}" for name, value in entry.facts.items() if value is not None)
+    about = " ".join(f"{name}={_short(value)}" for name, value in sorted(entry.facts.items()) if value is not None)
     why = f" ({entry.reason})" if entry.reason else ""
     return f"{entry.time[:19]}Z {entry.seq} {entry.actor} {entry.kind} {about}{why}"
 

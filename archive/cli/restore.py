@@ -1,7 +1,8 @@
 """``archive restore``: make the archive again from a backup, where there is none.
 
 Every stored file is read and checked where it lies, or brought back from the backup; what was published is built anew.
-Nothing is overwritten, and until all is done there is no archive, so it can be tried again.
+Nothing is overwritten, and until all is done there is no archive, so it can be tried again. The exit code is 1 if files
+are missing and it was restored without them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from pathlib import Path
 import click
 
 from archive.cli._output import Output
+
+_INCOMPLETE = 1
 
 
 @click.command(help=__doc__)
@@ -47,3 +50,5 @@ def restore(output: Output, directory: Path, incomplete: bool) -> None:
     sentences += [f"{uri} is missing." for uri in done.missing]
     sentences += [f"{table} is not shown: files of it are missing." for table in done.left_out]
     output.result(facts, *sentences)
+    if done.missing:
+        raise click.exceptions.Exit(_INCOMPLETE)
