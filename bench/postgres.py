@@ -74,9 +74,7 @@ class Bench:
         begin = time.perf_counter()
         self.edition = self.engine.build(INDEXED, 2, [folder / "part.parquet"])
         more = time.perf_counter() - begin - plain
-        print(
-            f"in: {self.edition.rows / plain:,.0f} rows/s; with the index of pgSphere {more / plain:.1f} times as long more"
-        )
+        print(f"in: {self.edition.rows / plain:,.0f} rows/s; the index of pgSphere takes {more / plain:.1f} times that")
         self.table = f'archive_editions."{self.edition.place}"'
         self.images = self._images(folder / "images.parquet")
 
@@ -201,7 +199,8 @@ def compare(bench: Bench, hand: Hand, name: str, queries: list[str], expert: lis
         spent.append((timed(bench.rows, query), timed(hand.rows, sql), timed(hand.rows, by_hand)))
     mine, alone, other = (statistics.median(each) * 1000 for each in zip(*spent, strict=True))
     print(
-        f"  {name:20} {mine:7.2f} {alone:7.2f} {other:7.2f}  ratio {mine / other:.2f}, of the statement {alone / other:.2f}"
+        f"  {name:20} {mine:7.2f} {alone:7.2f} {other:7.2f}"
+        f"  ratio {mine / other:.2f}, of the statement {alone / other:.2f}"
     )
 
 
