@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from typing import NoReturn
 
 import numpy as np
@@ -124,7 +125,9 @@ class FitsScanner(Scanner):
         if trouble:
             self._wrong(trouble, data.label)
         cards, start = data.cards, self._next
-        header = Header.fromstring(data.raw)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # astropy's remarks on keywords that nobody asks for
+            header = Header.fromstring(data.raw)
         data_start = start + len(data.raw)
         self._hdus.append(
             Hdu(len(self._hdus), cards.kind, header, cards.shape, start, data_start, cards.size, data.kept)
