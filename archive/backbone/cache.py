@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -65,11 +66,10 @@ class Cache:
         for path in self._folder.iterdir():
             with suppress(FileNotFoundError):
                 found.append((path.stat(), path))
-        newest = max((about.st_mtime for about, _ in found), default=0.0)
         total = sum(about.st_size for about, _ in found)
         for about, path in sorted(found, key=lambda each: each[0].st_mtime):
             if path.name.startswith(_COMING):
-                if newest - about.st_mtime > _ABANDONED:
+                if time.time() - about.st_mtime > _ABANDONED:
                     path.unlink(missing_ok=True)
             elif total > self._most and _removed(path):
                 total -= about.st_size
