@@ -178,7 +178,7 @@ class ProductType:
         """
         if name in self.by_name:
             return self.by_name[name]
-        hint = near(name, self.by_name) or f"'archive schema check' lists the items of {self.name}."
+        hint = near(name, self.by_name) or f"Its items: {', '.join(self.by_name)}."
         raise NotFound(f"A file of type {self.name} has no item '{name}'.", hint)
 
 
