@@ -14,7 +14,8 @@ Conventions
 * Geometry is ICRS degrees. Predicates on the sphere are neutral elements (``Within``, ``Overlaps``, ``Near``)
   so that engines can use their indexes; ``Truth`` turns a predicate into the integers 1/0 where one is a value.
 * ADQL 2.1 semantics are written out: ``Arithmetic('/')`` of two integer columns is integer division
-  truncating towards zero, ``%`` has the sign of the dividend; domain errors (1/0, sqrt(-1)) are NULL.
+  truncating towards zero, ``%`` has the sign of the dividend; domain errors (1/0, sqrt(-1)) are NULL, and so is what
+  leaves the range of doubles; integers that leave theirs are an error of the query.
 * A value's ``column`` gives its type; an engine casts outputs to ``arrow_type(column)``.
 """
 
