@@ -41,6 +41,8 @@ class _Waiting(QueuePool):
             raise TransientFault("The service is too busy at the moment.", "Try again in a moment.") from error
 
 
+logging.getLogger(f"{__name__}.{_Waiting.__name__}").setLevel(logging.WARNING)  # it would tell of each connection
+
 _OF_A_FILE: dict[str, Any] = {"pool_size": 8, "max_overflow": 24}
 _OF_A_SERVER: dict[str, Any] = {  # a server counts its connections, so a process has few
     "poolclass": _Waiting,
