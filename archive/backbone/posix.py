@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 _SIDE_BY_SIDE = 16  # flushes at once; a disk makes one of those that wait together
 _TRIES = 5
+_REMEMBERED = 10_000  # folders
 
 
 class PosixOpened(Opened):
@@ -132,6 +133,8 @@ class PosixStore(Store):
             self._disk.mkdir(folder)
         self._disk.fsync_dir(folder.parent)
         inode = _inode(folder)
+        if len(self._safe) >= _REMEMBERED:
+            self._safe.clear()
         if inode is not None:
             self._safe[folder] = inode
 

@@ -32,8 +32,8 @@ from archive.backbone.posix import side_by_side
 from archive.backbone.stores import CHUNK, STAGING, Opened, Staged, Store, steps, taken, unwritable
 from archive.faults import FatalFault, NotFound, TransientFault, UsageFault
 
-_WHOLE = 16 * 2**20  # bytes up to which a file is sent by one request, from memory
-_PIECE = 16 * 2**20  # bytes of each piece of a larger one
+_WHOLE = 8 * 2**20  # bytes up to which a file is sent by one request, from memory
+_PIECE = 8 * 2**20  # bytes of each piece of a larger one; two are under way
 _MOST = 5 * 2**30  # bytes that the protocol copies in one request
 _TIMES = {"timeout": "1day", "read_timeout": "60s", "connect_timeout": "10s"}  # a slow reader may take a day
 _TRIALS = 3
@@ -217,7 +217,7 @@ class S3Store(Store):
         before = f"{STAGING}/{staged.path.parent.name}/{staged.path.name}"
         try:
             with staged.path.open("rb") as file:
-                obstore.put(self._bucket, before, file, use_multipart=True, chunk_size=_PIECE, max_concurrency=4)
+                obstore.put(self._bucket, before, file, use_multipart=True, chunk_size=_PIECE, max_concurrency=2)
             obstore.copy(self._bucket, before, path, overwrite=False)
         finally:
             obstore.delete(self._bucket, before)

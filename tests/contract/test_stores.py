@@ -59,8 +59,12 @@ def bucket(buckets: Buckets, tmp_path: Path) -> Iterator[Place]:
 
 
 def s3(buckets: Buckets, tmp_path: Path) -> Iterator[Place]:
-    def open_store(writable: bool = True, secret: str = SECRET, endpoint: str = buckets.url) -> Store:
-        place = S3Place(BUCKET, tmp_path.name, endpoint, key=KEY, secret=secret, copy="header", patience=1)
+    def open_store(
+        writable: bool = True, secret: str = SECRET, endpoint: str = buckets.url, checked: bool = False
+    ) -> Store:
+        place = S3Place(
+            BUCKET, tmp_path.name, endpoint, key=KEY, secret=secret, copy="header", checked=checked, patience=1
+        )
         return S3Store(place, tmp_path / "scratch", "main", writable=writable, cached=10**8)
 
     buckets.front.__init__()
@@ -382,6 +386,15 @@ def test_a_server_that_replaces_files_is_not_written_to(bucket: Place) -> None:
     with pytest.raises(FatalFault, match="The server of the store 'main' replaces files although it is told not to"):
         put(bucket.open(), "file", b"1")
     assert list(bucket.open().paths()) == []
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("content", [b"small", LARGE], ids=["small", "in pieces"])
+def test_a_server_that_checks_digests_is_not_read_back(bucket: Place, content: bytes) -> None:
+    assert bucket.front is not None
+    put(bucket.open(checked=True), "file", content)
+    assert not [request for request in bucket.front.seen if request.startswith("GET") and "/file" in request]
+    assert read(bucket.open(), "file") == content
 
 
 @pytest.mark.service
