@@ -21,6 +21,7 @@ from archive.backbone.endpoint import Endpoint
 from archive.backbone.ingest import Ingested, Intake, ingest
 from archive.backbone.receiving import Outcome, Request, Status, Terms
 from archive.backbone.registering import Who
+from archive.backbone.registrar import sweep_abandoned
 from archive.backbone.sources import Digest, Stream
 from archive.backbone.steps import LABELS, VARIABLE
 from archive.faults import FatalFault, TransientFault, UsageFault
@@ -339,9 +340,15 @@ def test_who_was_taken_for_dead_registers_nothing(
     place = type(endpoint.store).commit_all
 
     def slowly(*arguments: Any) -> None:
+        """Silent for a while after files got their names; meanwhile another process sweeps, and then it comes back."""
         place(*arguments)
+        with endpoint.ledger.read() as transaction:
+            mine = transaction.execute(select(schema.process)).mappings().one()
         with endpoint.ledger.write() as transaction:
             transaction.execute(schema.process.delete())
+        sweep_abandoned(reopened(endpoint.config))
+        with endpoint.ledger.write() as transaction:
+            transaction.execute(schema.process.insert().values(**mine))
 
     monkeypatch.setattr(type(endpoint.store), "commit_all", slowly)
     with pytest.raises(TransientFault, match="taken for dead"):
@@ -389,7 +396,7 @@ def test_killed(step: str, endpoint: Endpoint, night: Path) -> None:
 
 
 @pytest.mark.service
-@pytest.mark.parametrize(("step", "error"), zip(STEPS, itertools.cycle(["ENOSPC", "EIO"]), strict=False))
+@pytest.mark.parametrize(("step", "error"), list(zip(STEPS, itertools.cycle(["ENOSPC", "EIO"]), strict=False)))
 def test_a_disk_that_fails(step: str, error: str, endpoint: Endpoint, night: Path) -> None:
     command = ("ingest", str(night), "--type", "other", "--release", "sp_test", "--collection", "notes")
     failed = archive(endpoint, *command, **{VARIABLE: f"{step}={error}"})

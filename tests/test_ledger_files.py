@@ -284,9 +284,10 @@ def test_an_arrival_outlives_its_process(ledger: Ledger) -> None:
             transaction.execute(schema.process.delete().where(schema.process.c.id == dying.id))
             assert arrivals.abandoned(transaction) == [theirs]
             assert arrivals.claimed_by_others(transaction, MAIN, living.id) == 0
-            arrivals.check_alive(transaction, living.id)
+            assert arrivals.abandoned(transaction) == [replace(theirs, process="")], "until it is swept"
+            arrivals.check_own(transaction, mine)
             with pytest.raises(TransientFault, match="taken for dead"):
-                arrivals.check_alive(transaction, dying.id)
+                arrivals.check_own(transaction, theirs)
             arrivals.end(transaction, [theirs.id])
             assert arrivals.abandoned(transaction) == []
 

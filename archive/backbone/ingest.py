@@ -38,8 +38,8 @@ from archive.releases import find
 _FOLDER = "products"
 _READERS = 8  # files that are read at once
 _BATCH_BYTES = 256 << 20  # after so much a batch is ended, so that large files count soon
-_FIRST_BATCH = 128  # files
-_BATCHES = (16, 2000)  # fewest and most files of a batch
+_FIRST_BATCH = 64  # files
+_BATCHES = (16, 256)  # fewest and most files of a batch: enough to flush side by side while the next ones are read
 _SECONDS = 0.15  # that the transaction of a batch should take
 _STEP = 64 << 20  # bytes claimed at a time for a file whose size nobody knows
 _COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)*")

@@ -95,7 +95,7 @@ class Registering:
     ) -> tuple[list[Outcome], list[tuple[Store, str]]]:
         """What became of each, and the files that are needed no more."""
         with self._endpoint.ledger.write(self._who.by, self._who.reason) as transaction:
-            arrivals.check_alive(transaction, self._arrival.process)
+            arrivals.check_own(transaction, self._arrival)
             known = files.find(transaction, [each.artifact.uri for each in placed])
             found = _sort(placed, known)
             self._add_new(transaction, found.new)

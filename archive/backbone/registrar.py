@@ -22,7 +22,7 @@ from archive.backbone.steps import step
 from archive.backbone.stores import Staged
 from archive.ledger import arrivals, files, replicas
 from archive.ledger.files import Artifact
-from archive.ledger.processes import forget_silent, living
+from archive.ledger.processes import living
 from archive.ledger.replicas import MAIN, Place
 
 T = TypeVar("T")
@@ -40,19 +40,20 @@ class Arrival:
         self._endpoint = endpoint
         self._attendance = endpoint.attend("ingest")
         self.id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{self._attendance.id[:_SHORT]}"
-        self._claimed = False
+        self._arrival = arrivals.Arrival(self.id, self._attendance.id, endpoint.store.name, None)
         self._named: list[tuple[Staged, Artifact]] = []
 
     def __enter__(self) -> Self:
         self._attendance.begin()
         sweep_abandoned(self._endpoint)
+        with self._endpoint.ledger.write() as transaction:
+            arrivals.begin(transaction, self._arrival)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._endpoint.store.leave(self._attendance.id)
-        if self._claimed:
-            with self._endpoint.ledger.write() as transaction:
-                arrivals.end(transaction, [self.id])
+        with self._endpoint.ledger.write() as transaction:
+            arrivals.end(transaction, [self.id])
         self._attendance.leave()
 
     def claim(self, size: int) -> None:
@@ -61,10 +62,7 @@ class Arrival:
         Raises:
             TransientFault: there is not so much room.
         """
-        store = self._endpoint.store
-        arrival = arrivals.Arrival(self.id, self._attendance.id, store.name, None)
-        reserve.claim(self._endpoint, store, arrival, size, new=not self._claimed)
-        self._claimed = True
+        reserve.claim(self._endpoint, self._endpoint.store, self._arrival, size, new=False)
 
     def copy(self, source: Path, progress: Callable[[int], None] = lambda size: None) -> Staged:
         """A byte-for-byte copy of ``source``, not yet named."""
@@ -95,7 +93,7 @@ class Arrival:
         try:
             step("load.named")
             with self._endpoint.ledger.write() as transaction:
-                arrivals.check_alive(transaction, self._attendance.id)
+                arrivals.check_own(transaction, self._arrival)
                 for staged, artifact in self._named:
                     place = replace(artifact.here, fingerprint=staged.fingerprint)
                     files.add_artifact(transaction, replace(artifact, place=place))
@@ -114,12 +112,6 @@ class Arrival:
             orphans = [artifact for artifact in placed if not files.is_registered(transaction, artifact.uri)]
         for artifact in orphans:
             self._endpoint.store.delete(artifact.here.path)
-
-
-def _alive(endpoint: Endpoint) -> set[str]:
-    with endpoint.ledger.write() as transaction:
-        forget_silent(transaction)
-        return living(transaction)
 
 
 def sweep_abandoned(endpoint: Endpoint) -> None:
@@ -151,13 +143,14 @@ def sweep(endpoint: Endpoint, folder: str) -> None:
 
     The folders below it are called as the ``Arrival`` that made them.
     """
-    with endpoint.ledger.read() as transaction:
+    there = list(endpoint.store.paths(folder))
+    with endpoint.ledger.write() as transaction:
+        arrivals.abandoned(transaction)  # who is dead now registers nothing any more, and only then it is looked up
+        alive = {owner[:_SHORT] for owner in living(transaction)}
         registered = replicas.paths(transaction, MAIN, folder)
-    orphans = [path for path in endpoint.store.paths(folder) if path not in registered]
-    alive = {owner[:_SHORT] for owner in _alive(endpoint)} if orphans else set()
-    for path in orphans:
+    for path in there:
         made_by = path.removeprefix(f"{folder}/").partition("/")[0]
-        if made_by.rpartition("-")[2] not in alive:
+        if path not in registered and made_by.rpartition("-")[2] not in alive:
             endpoint.store.delete(path)
 
 

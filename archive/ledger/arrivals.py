@@ -18,6 +18,7 @@ from archive.ledger.database import now
 from archive.ledger.processes import forget_silent, living
 
 _HOUR = "%Y-%m-%dT%H"
+_NOBODY = ""  # owns what was taken from the dead until it is swept
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +66,28 @@ def end(transaction: Connection, ids: Collection[str]) -> None:
 
 
 def abandoned(transaction: Connection) -> list[Arrival]:
-    """The arrivals of processes that live no more, from now on: none of them can register anything any more."""
+    """The arrivals of processes that live no more, taken from them: from now on they can register nothing, even if
+    they were only silent and come back.
+    """
     forget_silent(transaction)
     alive = living(transaction)
     table = schema.arrival
-    rows = transaction.execute(select(table.c.id, table.c.process, table.c.store, table.c.folder))
-    return [Arrival(*row) for row in rows if row.process not in alive]
+    rows = transaction.execute(select(table.c.id, table.c.process, table.c.store, table.c.folder)).all()
+    left = [Arrival(*row) for row in rows if row.process not in alive]
+    for arrival in left:
+        transaction.execute(table.update().where(table.c.id == arrival.id).values(process=_NOBODY))
+    return left
 
 
-def check_alive(transaction: Connection, process: str) -> None:
-    """Make sure that nobody took this process for dead: what it was about to register may have been swept away.
+def check_own(transaction: Connection, arrival: Arrival) -> None:
+    """Make sure that nobody took the process for dead: what it was about to register may have been swept away.
 
     Raises:
         TransientFault: somebody did.
     """
-    if process not in living(transaction):
+    table = schema.arrival
+    mine = select(table.c.id).where(table.c.id == arrival.id, table.c.process == arrival.process)
+    if transaction.execute(mine).first() is None:
         raise TransientFault("This process was silent for so long that it was taken for dead.", "Do it again.")
 
 
