@@ -67,16 +67,6 @@ class Facts:
         return self.stamp == _stamp(self.sphere, role)
 
 
-def facts(address: URL) -> Facts:
-    """What the database at ``address`` is; changes nothing.
-
-    Raises:
-        TransientFault: it cannot be reached.
-    """
-    with _connected(address) as connection:
-        return _facts(connection)
-
-
 def prepare(address: URL, role: str | None = None) -> Facts:
     """Make the database at ``address`` fit, where it is not yet, and tell what it is.
 
