@@ -86,9 +86,12 @@ class Prepared:
         return self.reads > _MUCH
 
     def is_brief(self, most: int | None) -> bool:
-        """Whether it reads or, being given ``most`` rows, gives so little that its answer is computed at once."""
+        """Whether it reads or, being given ``most`` rows, gives so little that its answer is computed at once.
+
+        Not where it reads much: of rows that are asked for one by one, it may need few.
+        """
         few = (rows for rows in (self.reads, most, self.query.body.top) if rows is not None)
-        return min(few) <= _LITTLE
+        return not self.is_long and min(few) <= _LITTLE
 
 
 def answer(question: Question, ledger: Ledger, engine: Engine) -> Result:
