@@ -1,9 +1,7 @@
-r"""Claim: PostgreSQL answers near its own speed.
+"""Claim: PostgreSQL answers near its own speed.
 
 Tycho-2 (1.87 million stars) is built as an edition in a server of this run's own. Then, side by side:
 
-* out: all rows (star_id, ra, dec, vt_mag) as each format, beside ``psql \copy (...) to /dev/null with binary``.
-  Aims: BINARY2 0.70 of its speed, CSV and FITS 0.60, TABLEDATA and Parquet 0.40; first byte within 100 ms.
 * cones: median time of a cone from ADQL to rows, at three radii, beside the SQL an expert writes by hand, with
   pgSphere's index, over the same driver. Aim: 1.5 times at most. The statement alone, sent like the other, tells how
   much of it is the database's.
@@ -11,13 +9,14 @@ Tycho-2 (1.87 million stars) is built as an edition in a server of this run's ow
 * joins: 10,000 positions against all stars within 5 arcseconds, beside the same by pgSphere's index.
 * in: rows per second into the edition, HEALPix index and statistics included, and how much longer it takes with the
   index of pgSphere. Aim: 120,000 before that.
+
+How fast rows leave it stands in ``stream.py``.
 """
 
 from __future__ import annotations
 
 import os
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -34,14 +33,13 @@ from archive.adql import parse, resolve
 from archive.columns import Column, Datatype
 from archive.engine.contract import Bindings, Limits
 from archive.engine.postgres import Postgres
-from archive.results import Result, encode, find
+from archive.results import Result
 from archive.sky import healpix_29
 from archive.tables import Catalog, Edition, Index, Position, Schema, Table
 from tests.postgres import postgres
 
 DATA = Path(os.environ.get("BENCH_DATA", "../shared/data")) / "catalogs" / "tycho2_stars.parquet"
 ALL = "SELECT star_id, ra, dec, vt_mag FROM t.star"
-FORMATS = ("votable/b2", "votable", "csv", "fits", "votable/td", "parquet")
 COLUMNS = (
     Column("star_id", Datatype.INT, ucd="meta.id;meta.main", nullable=False),
     Column("ra", Datatype.DOUBLE, unit="deg", ucd="pos.eq.ra;meta.main", nullable=False),
@@ -111,30 +109,6 @@ class Bench:
 
     def rows(self, query: str) -> int:
         return sum(batch.num_rows for batch in self.ask(query).batches)
-
-    def psql(self, query: str) -> float:
-        """Seconds in which PostgreSQL's own client copies an answer to nowhere."""
-        host, user = str(self.url.query["host"]), str(self.url.username)
-        copy = f"\\copy ({query}) to /dev/null with binary"
-        begin = time.perf_counter()
-        subprocess.run(["psql", "-q", "-h", host, "-U", user, "-d", str(self.url.database), "-c", copy], check=True)
-        return time.perf_counter() - begin
-
-
-def out(bench: Bench) -> None:
-    by_psql = min(bench.psql(f"select c1, c2, c3, c4 from {bench.table}") for _ in range(3))
-    print(f"\nout: psql {bench.edition.rows / by_psql:,.0f} rows/s")
-    for name in FORMATS:
-        best, first = 1e9, 1e9
-        for _ in range(3):
-            begin = time.perf_counter()
-            pieces = iter(encode(bench.ask(ALL), find(name)))
-            next(pieces)
-            first = min(first, time.perf_counter() - begin)
-            for _piece in pieces:
-                pass
-            best = min(best, time.perf_counter() - begin)
-        print(f"  {name:10} {by_psql / best:5.2f} of psql, first byte {first * 1000:6.1f} ms")
 
 
 class Hand:
@@ -233,7 +207,6 @@ def main() -> None:
         cones(bench)
         regions(bench)
         joins(bench)
-        out(bench)
         bench.engine.close()
 
 
