@@ -25,10 +25,17 @@ LARGE = random.Random(5).randbytes(24 * 2**20)
 MEGABYTE = 2**20
 
 
+class Roomy(Site):
+    """Has room for all: where it is crowded, clients that rest for two seconds are sent away (archive/visits.py)."""
+
+    def environment(self) -> dict[str, str]:
+        return super().environment() | {"ARCHIVE_REQUESTS": "200"}
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     home = tmp_path_factory.mktemp("files") / "archive"
-    site = Site(home, free_port())
+    site = Roomy(home, free_port())
     site.run("init", "--authority", "archive.test", "--publisher", "Tests", "--contact", "tests@archive.test")
     with serving(site, "--workers", "1", "--no-work"):
         yield site
@@ -101,7 +108,7 @@ def test_a_hundred_at_once_in_flat_memory(site: Site, checked: bool) -> None:
         most = max(most, resident(site))
         time.sleep(0.05)
     assert digests == [hashlib.sha256(LARGE).hexdigest()] * 100
-    assert most - before < (64 if checked else 320) * MEGABYTE, "64 at once would be 1.5 GiB"
+    assert most - before < (64 if checked else 400) * MEGABYTE, "100 whole files would be 2.4 GiB"
 
 
 def test_a_download_is_resumed(site: Site) -> None:
