@@ -173,8 +173,10 @@ def add_new(transaction: Connection, arrived: Sequence[tuple[Artifact, Mapping[s
 def retract(transaction: Connection, due: Mapping[int, str]) -> None:
     """Take files back (numbers and URIs): they count as never delivered, but for their names, which stay taken."""
     table, time = schema.artifact, now()
-    for number in due:
-        transaction.execute(table.update().where(table.c.id == number).values(retracted=time))
+    waiting = list(due)
+    for start in range(0, len(waiting), _AT_ONCE):
+        these = table.c.id.in_(waiting[start : start + _AT_ONCE])
+        transaction.execute(table.update().where(these).values(retracted=time))
     replicas.want(transaction, list(due), Want.DROP)
     events.append_all(transaction, [("retract", {"uri": uri}) for uri in due.values()])
 
