@@ -303,6 +303,16 @@ def test_a_wrong_token_is_not_the_user_of_the_process(config: Config) -> None:
     assert isinstance(ended.exception, NotAuthenticated)
 
 
+def test_refusals_have_an_exit_code_of_their_own(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    from archive.cli import main
+
+    for name, value in (("ARCHIVE_DATABASE", config.database or ""), ("ARCHIVE_TOKEN", "wrong.token")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        main(["--home", str(config.home), "grant", "list"])
+    assert ended.value.code == 77
+
+
 def test_an_archive_without_operators_gets_one(config: Config, ledger: Ledger, me: str) -> None:
     """One that was made before there were grants."""
     with ledger.write() as transaction:

@@ -77,6 +77,18 @@ def test_a_sender_that_vanishes_leaves_nothing(site: Site, token: str) -> None:
     assert put(site, "half.bin", b"now it is whole", token)[0] == 201
 
 
+def test_no_secret_is_written_down(site: Site, token: str) -> None:
+    """Neither in the server's log nor in any file of the archive, nor in its log of events."""
+    secret = token.partition(".")[2]
+    put(site, "secret.bin", b"x", token)
+    put(site, "secret.bin", b"other", token)
+    put(site, "secret.bin", b"x", f"{token}x")
+    assert secret not in site.home.with_name("serve.log").read_text(errors="replace")
+    assert secret not in site.run("--json", "log")
+    for path in (path for path in site.home.rglob("*") if path.is_file()):
+        assert secret.encode() not in path.read_bytes(), path
+
+
 def test_a_healthy_archive_and_its_backup(site: Site, tmp_path: Path) -> None:
     assert site.json("doctor")["worst"] == "good"
     made = site.json("backup", str(tmp_path / "backup"), "--files")
