@@ -50,8 +50,8 @@ def check(output: Output, files: tuple[Path, ...]) -> None:
         ]
         for file, problems in found.items()
     }
-    for file, sentences in unsound.items():
-        facts[file] = [*facts[file], *({"file": file, "message": sentence, "grave": True} for sentence in sentences)]
+    for file, told in unsound.items():
+        facts[file] = [*facts[file], *({"file": file, "message": sentence, "grave": True} for sentence in told)]
     sentences = [
         sentence
         for file, problems in found.items()
