@@ -23,7 +23,7 @@ from archive.backbone.endpoint import Endpoint
 from archive.backbone.receiving import Outcome, Received, Request, Status, Terms, receive
 from archive.backbone.registering import Registering, Who
 from archive.backbone.registrar import sweep_abandoned
-from archive.backbone.sources import Stored
+from archive.backbone.sources import Stored, Stream
 from archive.backbone.steps import step
 from archive.backbone.stores import Staged, steps
 from archive.documents import near
@@ -258,7 +258,7 @@ class _Run:
         uri = self._uri(request)
         kept = known is not None and known.artifact.place is not None
         in_place = isinstance(request.source, Stored)
-        grown = self._claim.growing(request.source.size())
+        grown = self._claim.growing(known=not isinstance(request.source, Stream) or request.source.size() is not None)
 
         def progress(size: int) -> None:
             grown(size)
@@ -332,14 +332,14 @@ class _Claim:
         reserve.claim(self._endpoint, self._endpoint.store, self._arrival, size, new=True)
         self._size, self.over = size, False
 
-    def growing(self, size: int | None) -> Callable[[int], None]:
-        """To be told of each piece of a file of ``size``; where that was not known, room is claimed as it comes."""
+    def growing(self, *, known: bool) -> Callable[[int], None]:
+        """To be told of each piece of a file; where its size was not ``known``, room is claimed as it comes."""
         room = _STEP
 
         def grow(more: int) -> None:
             nonlocal room
             room -= more
-            if size is None and room < 0 and not self.over:
+            if not known and room < 0 and not self.over:
                 room += _STEP
                 with self._lock:
                     self._size += _STEP

@@ -118,8 +118,8 @@ def _received(
 ) -> Received:
     content = hashlib.sha256() if staged is None else None
     inspection = Inspection(request.source.name, digest=False)
-    size = 0
-    for data in _chunks(request.source):
+    expected, size = request.source.size(), 0
+    for data in _chunks(request.source, expected):
         if staged is not None:
             staged.write(data)
         if content is not None:
@@ -129,7 +129,7 @@ def _received(
         size += len(data)
         progress(len(data))
     sha256 = content.hexdigest() if content is not None else staged.sha256 if staged is not None else ""
-    _check_whole(request, size, sha256)
+    _check_whole(request, expected, size, sha256)
     artifact = Artifact(uri, sha256, size, "", public_from=request.terms.public_from)
     if known is not None:
         fault = refusal(known, artifact)
@@ -143,11 +143,12 @@ def _received(
     return Received(request, artifact, staged, product)
 
 
-def _chunks(source: Source) -> Iterator[bytes]:
+def _chunks(source: Source, expected: int | None) -> Iterator[bytes]:
+    most = CHUNK if expected is None else min(CHUNK, expected + 1)  # a small file needs no large buffer
     with closing(source.open()) as reader:
         while True:
             try:
-                data = reader.read(CHUNK)
+                data = reader.read(most)
             except OSError as error:
                 raise unreadable(source.name, error) from None
             if not data:
@@ -155,8 +156,7 @@ def _chunks(source: Source) -> Iterator[bytes]:
             yield data
 
 
-def _check_whole(request: Request, size: int, sha256: str) -> None:
-    expected = request.source.size()
+def _check_whole(request: Request, expected: int | None, size: int, sha256: str) -> None:
     if expected is not None and expected != size:
         raise UsageFault(
             f"{request.source.name}: {size:,} bytes came of {expected:,}.",
