@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import select
 
 from archive.backbone import gathering, manifests, reserve
+from archive.backbone.amendments import retract
 from archive.backbone.endpoint import Endpoint
 from archive.backbone.ingest import Ingested, Intake, ingest
 from archive.backbone.receiving import Outcome, Request, Status, Terms
@@ -285,6 +286,19 @@ def test_what_lies_in_a_store_is_adopted(old: Endpoint, tmp_path: Path) -> None:
     assert list(old.store.paths()) == []
 
 
+def test_a_file_in_a_store_has_one_name(old: Endpoint, tmp_path: Path) -> None:
+    """It stops no other; and when it was adopted by mistake it can be adopted rightly."""
+    take_over = gathering.adopted(old, [tmp_path / "old" / "2020" / "a.txt"], TERMS)
+    assert ingest(old, take_over).counts == {Status.NEW: 1}
+    wrong = gathering.adopted(old, [tmp_path / "old"], replace(TERMS, collection="other"))
+    done = ingest(old, wrong)
+    assert done.counts == {Status.NEW: 1, Status.REFUSED: 1}
+    assert f"old:2020/a.txt is registered already, as {PLACE}/2020/a.txt." in str(done.refused[0].fault)
+    retract(old, [f"{PLACE}/2020/a.txt"], reason="wrong collection")
+    assert ingest(old, wrong).counts == {Status.NEW: 1, Status.KNOWN: 1}
+    assert (tmp_path / "old" / "2020" / "a.txt").read_text() == "a"
+
+
 def test_what_lies_elsewhere_is_not_adopted(old: Endpoint, night: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageFault, match="lies in no store of this archive"):
         gathering.adopted(old, [night], TERMS)
@@ -494,6 +508,15 @@ def test_files_known_from_elsewhere(old: Endpoint, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "old" / "2020").iterdir()) == ["a.txt", "b.txt"]
 
 
+def test_a_manifest_gives_a_file_one_name(old: Endpoint, tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest"
+    lines = [line("2020/a.txt", b"a"), line("2020/a.txt", b"a", name="x"), line("2020/b.txt", b"b")]
+    manifest.write_text("".join(lines))
+    done = manifests.register(old, manifest)
+    assert (done.new, done.present) == (2, 2)
+    assert [f"as {PLACE}/2020/a.txt" in str(fault) for _, fault in done.refused] == [True]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -504,6 +527,7 @@ def test_files_known_from_elsewhere(old: Endpoint, tmp_path: Path) -> None:
         (line("a", b"a", store="new"), "there is no store 'new'"),
         (line("a", b"a", type="raw"), "There is no product type 'raw'"),
         (line("a", b"a", t_min="x"), "could not convert"),
+        (line("../a", b"a"), "'../a' is no path in a store"),
     ],
 )
 def test_manifests_that_are_wrong(old: Endpoint, tmp_path: Path, text: str, message: str) -> None:

@@ -25,9 +25,10 @@ from urllib.parse import quote
 from sqlalchemy import Connection
 
 from archive.backbone.endpoint import Endpoint
+from archive.backbone.registering import taken_places
 from archive.backbone.sources import Digest, unreadable
-from archive.backbone.stores import CHUNK
-from archive.faults import Fault, NotFound, UsageFault
+from archive.backbone.stores import CHUNK, steps
+from archive.faults import FatalFault, Fault, NotFound, UsageFault
 from archive.ledger import files, incidents, products, replicas
 from archive.ledger.files import Artifact, Known
 from archive.ledger.products import Product
@@ -123,11 +124,12 @@ class _Run:
 
     def _fresh(self, transaction: Connection, batch: Sequence[Listed]) -> list[Listed]:
         known = files.find(transaction, [each.artifact.uri for each in batch])
+        taken = taken_places(transaction, [each.artifact for each in batch])
         fresh: dict[str, Listed] = {}
         for each in batch:
             uri = each.artifact.uri
             before = known.get(uri) or (Known(0, fresh[uri].artifact, None) if uri in fresh else None)
-            fault = files.refusal(before, each.artifact) if before is not None else None
+            fault = files.refusal(before, each.artifact) if before is not None else taken.get(uri)
             if fault is not None:
                 self.refused.append((uri, fault))
             elif before is not None:
@@ -227,6 +229,10 @@ def _artifact(endpoint: Endpoint, told: dict[str, Any]) -> Artifact:
     size = told["size"]
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise ValueError(f"size is {size!r}, which is no number of bytes")
+    try:
+        steps(str(told["path"]))
+    except FatalFault as fault:
+        raise ValueError(fault.message.rstrip(".")) from None
     return Artifact(
         endpoint.uri(quote(f"{told['release']}/{told['collection']}/{name}")),
         Digest.read(str(told["sha256"])).sha256,

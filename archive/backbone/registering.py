@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +15,7 @@ from archive.backbone.registrar import remove_unregistered
 from archive.backbone.sources import Stored
 from archive.backbone.steps import step
 from archive.backbone.stores import Store
+from archive.faults import UsageFault
 from archive.ledger import arrivals, events, files, incidents, products, replicas
 from archive.ledger.arrivals import Arrival
 from archive.ledger.files import Artifact, Known
@@ -97,7 +98,7 @@ class Registering:
         with self._endpoint.ledger.write(self._who.by, self._who.reason) as transaction:
             arrivals.check_own(transaction, self._arrival)
             known = files.find(transaction, [each.artifact.uri for each in placed])
-            found = _sort(placed, known)
+            found = _sort(placed, known, taken_places(transaction, [each.artifact for each in placed]))
             self._add_new(transaction, found.new)
             left = self._restore(transaction, found.restored)
             if claimed is None:
@@ -146,16 +147,35 @@ class Registering:
             remove_unregistered(self._endpoint, self._arrival.store, self._arrival.folder)
 
 
-def _sort(placed: Sequence[Received], known: dict[str, Known]) -> _Sorted:
+def taken_places(transaction: Connection, artifacts: Iterable[Artifact]) -> dict[str, UsageFault]:
+    """Of files that lie in a store already: why those cannot be registered whose bytes are another file's there."""
+    by_store: dict[str, dict[str, str]] = {}
+    for each in artifacts:
+        if each.place is not None and each.place.adopted:
+            by_store.setdefault(each.place.store, {})[each.uri] = each.place.path
+    found: dict[str, UsageFault] = {}
+    for store, paths in by_store.items():
+        owners = replicas.owners(transaction, store, list(paths.values()))
+        for uri, path in paths.items():
+            if owners.setdefault(path, uri) != uri:
+                found[uri] = UsageFault(
+                    f"{store}:{path} is registered already, as {owners[path]}.",
+                    "A file in a store has one name: leave out --adopt to have a copy under another one.",
+                    http=409,
+                )
+    return found
+
+
+def _sort(placed: Sequence[Received], known: dict[str, Known], taken: Mapping[str, UsageFault]) -> _Sorted:
     found = _Sorted()
     for each in placed:
         before = known.get(each.artifact.uri)
-        fault = files.refusal(before, each.artifact) if before is not None else None
-        if before is None:
+        fault = files.refusal(before, each.artifact) if before is not None else taken.get(each.artifact.uri)
+        if fault is not None:
+            status = Status.REFUSED
+        elif before is None:
             found.new.append(each)
             status = Status.NEW
-        elif fault is not None:
-            status = Status.REFUSED
         elif before.artifact.place is None and each.artifact.place is not None:
             found.restored[before.id] = each
             status = Status.RESTORED

@@ -13,7 +13,7 @@ from archive.ledger import events, replicas, schema
 from archive.ledger.bulk import insert_all, numbers
 from archive.ledger.database import now
 from archive.ledger.events import Json
-from archive.ledger.replicas import Place, Want
+from archive.ledger.replicas import Place
 
 _AT_ONCE = 500  # values in one statement
 
@@ -177,7 +177,7 @@ def retract(transaction: Connection, due: Mapping[int, str]) -> None:
     for start in range(0, len(waiting), _AT_ONCE):
         these = table.c.id.in_(waiting[start : start + _AT_ONCE])
         transaction.execute(table.update().where(these).values(retracted=time))
-    replicas.want(transaction, list(due), Want.DROP)
+    replicas.drop(transaction, list(due))
     events.append_all(transaction, [("retract", {"uri": uri}) for uri in due.values()])
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from sqlalchemy import Connection, Row, select
 
 from archive.ledger import incidents, schema
 from archive.ledger.bulk import insert_all
 from archive.ledger.database import now
+
+T = TypeVar("T")
 
 MAIN = "main"
 """The store that every endpoint has."""
@@ -121,11 +124,24 @@ def mark_bad(transaction: Connection, artifact: int, store: str, found: str) -> 
     incidents.open_incident(transaction, "bad-copy", uri, {"store": store, "found": found})
 
 
-def want(transaction: Connection, artifacts: Sequence[int], wanted: Want) -> None:
-    """Say what is to become of all copies of these files."""
+def drop(transaction: Connection, artifacts: Sequence[int]) -> None:
+    """Nobody wants the copies of these files: what we stored is to be dropped, what we adopted is ours no more."""
     table = schema.replica
     for numbers in _chunks(artifacts):
-        transaction.execute(table.update().where(table.c.artifact.in_(numbers)).values(want=wanted))
+        theirs = table.c.artifact.in_(numbers)
+        transaction.execute(table.delete().where(theirs, table.c.adopted))
+        transaction.execute(table.update().where(theirs).values(want=Want.DROP))
+
+
+def owners(transaction: Connection, store: str, paths: Sequence[str]) -> dict[str, str]:
+    """The URIs of the files that are said to lie at these paths of the store, each by itself; the others are left out."""
+    table, file = schema.replica, schema.artifact
+    own = select(table.c.path, file.c.uri).join(file, file.c.id == table.c.artifact)
+    found: dict[str, str] = {}
+    for some in _chunks(paths):
+        here = (table.c.store == store) & table.c.path.in_(some) & table.c.bundle.is_(None)
+        found |= {row.path: row.uri for row in transaction.execute(own.where(here))}
+    return found
 
 
 def paths(transaction: Connection, store: str, folder: str) -> set[str]:
@@ -145,5 +161,5 @@ def _replica(row: Row[tuple[object, ...]]) -> Replica:
     return Replica(row.artifact, place, Has(row.has), Want(row.want), row.checked)
 
 
-def _chunks(numbers: Sequence[int]) -> Iterable[Sequence[int]]:
-    return (numbers[start : start + _AT_ONCE] for start in range(0, len(numbers), _AT_ONCE))
+def _chunks(values: Sequence[T]) -> Iterable[Sequence[T]]:
+    return (values[start : start + _AT_ONCE] for start in range(0, len(values), _AT_ONCE))
