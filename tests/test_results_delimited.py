@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from archive.columns import Column
+from archive.columns import Column, Datatype
 from archive.faults import TransientFault
-from archive.results import Result, encode, find
+from archive.results import Envelope, Result, encode, find
 from archive.results.flow import PIECE
 from tests.results_cases import D, cut, numbers, random_results, result_of, written
 
@@ -120,3 +120,33 @@ def test_no_rows() -> None:
 
 def test_no_line_of_csv_is_empty() -> None:
     assert written(result_of((Column("a", D.INT),), [[1, None]]), "csv") == b'a\r\n1\r\n""\r\n'
+
+
+Numbers = tuple[float | None, float | None, int | None]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False)),
+            st.one_of(st.none(), st.floats(width=32, allow_nan=False, allow_infinity=False)),
+            st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)),
+        ),
+        min_size=1,
+        max_size=20,
+    )
+)
+@example([(1e-5, 0.5, 0), (1e22, None, -1), (-0.0, 3.0, None), (1.0, 1e10, 7), (5e-324, 1e-45, 2**62)])
+def test_numbers_are_spelt_alike_however_they_are_written(rows: list[Numbers]) -> None:
+    """Columns of plain numbers are written by Arrow; beside an infinity they are put together cell by cell."""
+    columns = (Column("d", Datatype.DOUBLE), Column("f", Datatype.FLOAT), Column("n", Datatype.LONG))
+
+    def lines(more: list[Numbers]) -> list[bytes]:
+        arrays = [
+            pa.array(values, kind)
+            for values, kind in zip(zip(*more, strict=True), (pa.float64(), pa.float32(), pa.int64()), strict=True)
+        ]
+        batch = pa.record_batch(arrays, names=["d", "f", "n"])
+        return b"".join(encode(Result(columns, iter([batch])), find("csv"), Envelope())).split(b"\r\n")
+
+    assert lines(rows) == [*lines([*rows, (float("inf"), None, None)])[:-2], b""]

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
+from pyarrow.csv import WriteOptions, write_csv
 
 from archive.results import cells
+from archive.results.arrays import dense
 from archive.results.document import unique
 from archive.results.flow import pieces, slices
 from archive.results.result import Envelope, Result
@@ -37,5 +40,18 @@ def _delimited(result: Result, spelling: cells.Spelling, between: str, after: st
     names = unique(column.name for column in result.columns)
     titles = [spelling.text(pa.array([name])) for name in names]
     yield bytes(cells.rows(titles, "", between, after))
+    plain = WriteOptions(include_header=False, batch_size=1 << 20, delimiter=between, eol=after, quoting_style="none")
     for batch in slices(result):
-        yield from pieces(cells.rows(cells.table(result.columns, batch, spelling), "", between, after, null))
+        if batch.num_columns > 1 and all(map(_is_plain, batch.columns)):
+            sink = pa.BufferOutputStream()
+            write_csv(batch, sink, plain)
+            yield from pieces(memoryview(sink.getvalue()))
+        else:
+            yield from pieces(cells.rows(cells.table(result.columns, batch, spelling), "", between, after, null))
+
+
+def _is_plain(array: pa.Array) -> bool:
+    """Whether Arrow's own writer, which is faster, spells the cells as we do: numbers that are finite, or NULL."""
+    if pa.types.is_floating(array.type):
+        return bool(np.isfinite(dense(array, 0)).all())
+    return bool(pa.types.is_integer(array.type))
