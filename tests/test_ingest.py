@@ -109,6 +109,12 @@ def test_again_changes_nothing(endpoint: Endpoint, night: Path) -> None:
     assert snapshot(endpoint) == before
 
 
+def test_messages_tell_which_file(endpoint: Endpoint, night: Path) -> None:
+    (night / "deep" / "a.fits").write_bytes(b"SIMPLE")
+    done = take(endpoint, night)
+    assert [str(each.fault).partition(",")[0] for each in done.refused] == ["night/deep/a.fits"]
+
+
 def test_more_files_than_a_batch(endpoint: Endpoint, tmp_path: Path) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
@@ -205,7 +211,7 @@ def test_wrong_terms(endpoint: Endpoint, night: Path, terms: Terms, message: str
     assert snapshot(endpoint) == before
 
 
-@pytest.mark.parametrize("name", ["a/../b", "", "x" * 256, "a\udcff", "a//b", "/a", "y/" * 500 + "z"])
+@pytest.mark.parametrize("name", ["a/../b", "", "x" * 256, "a\udcff", "a\nb", "a\x7f", "a//b", "/a", "y/" * 500 + "z"])
 def test_names_that_cannot_be(endpoint: Endpoint, name: str) -> None:
     done = ingest(endpoint, [Request(name, Stream("a", io.BytesIO(b"a")), TERMS)])
     assert "cannot be a file's name here" in str(done.refused[0].fault)
@@ -451,6 +457,17 @@ def test_the_reserve_is_not_touched(endpoint: Endpoint, night: Path, dry_run: bo
     take(endpoint, night / "0.txt")
     with full.ledger.read() as transaction:
         assert incidents.open_incidents(transaction) == []
+
+
+def test_what_is_kept_needs_no_room(endpoint: Endpoint, tmp_path: Path) -> None:
+    """An ingest that was broken off goes on where there is room for the rest, not for all of it."""
+    folder = tmp_path / "large"
+    folder.mkdir()
+    (folder / "1").write_bytes(bytes(4_000_000))
+    take(endpoint, folder)
+    nearly_full = with_room(endpoint, 3_000_000)
+    (folder / "2").write_bytes(b"a")
+    assert take(nearly_full, folder).counts == {Status.KNOWN: 1, Status.NEW: 1}
 
 
 def test_what_others_bring_is_counted(endpoint: Endpoint, night: Path) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Self
+from typing import NamedTuple, Self
 from urllib.parse import quote
 
 from archive.backbone import reserve
@@ -161,6 +161,14 @@ class Intake:
             raise UsageFault(f"No release '{terms.release}' is described.", hint)
 
 
+class _Sized(NamedTuple):
+    """A request, how large its file may be, and the ``room`` in bytes that it needs in the store."""
+
+    request: Request
+    size: int
+    room: int
+
+
 class _Run:
     """Some files on their way in together."""
 
@@ -189,8 +197,8 @@ class _Run:
         self._refused: list[Outcome] = []
 
     def take(self, requests: Sequence[Request]) -> Ingested:
-        sized = [each for each in map(self._sized, requests) if each is not None]
-        total = sum(size for request, size in sized if not isinstance(request.source, Stored))
+        sized = self._without_kept([each for each in map(self._sized, requests) if each is not None])
+        total = sum(each.room for each in sized)
         try:
             if sized:
                 self._claim.begin(total, dry=self._dry)
@@ -200,47 +208,54 @@ class _Run:
             self._claim.end()
         return Ingested(dict(self._counts), tuple(self._refused))
 
-    def _take(self, sized: Sequence[tuple[Request, int]], total: int) -> None:
+    def _take(self, sized: Sequence[_Sized], total: int) -> None:
         """While one batch is being registered the next one is read."""
         done, waiting = 0, None
         before: set[str] = set()
         with ThreadPoolExecutor(_READERS) as readers, ThreadPoolExecutor(1) as finisher:
             for batch in self._batches(sized):
-                names = {request.path for request, _ in batch}
+                names = {each.request.path for each in batch}
                 if names & before:  # what it repeats must be known first
                     _wait(waiting)
                 before = names
-                received = self._receive([request for request, _ in batch], readers)
+                received = self._receive([each.request for each in batch], readers)
                 done += len(batch)
-                total -= sum(size for request, size in batch if not isinstance(request.source, Stored))
+                total -= sum(each.room for each in batch)
                 _wait(waiting)
                 waiting = finisher.submit(self._finish, received, None if done == len(sized) else total)
             _wait(waiting)
 
-    def _batches(self, sized: Sequence[tuple[Request, int]]) -> Iterator[list[tuple[Request, int]]]:
+    def _batches(self, sized: Sequence[_Sized]) -> Iterator[list[_Sized]]:
         """Files in batches that are not too many, not too large, and in which no name comes twice."""
-        batch: list[tuple[Request, int]] = []
+        batch: list[_Sized] = []
         names: set[str] = set()
         load = 0
-        for request, size in sized:
-            if batch and (len(batch) >= self._most or load >= _BATCH_BYTES or request.path in names):
+        for each in sized:
+            if batch and (len(batch) >= self._most or load >= _BATCH_BYTES or each.request.path in names):
                 yield batch
                 batch, names, load = [], set(), 0
-            batch.append((request, size))
-            names.add(request.path)
-            load += size
+            batch.append(each)
+            names.add(each.request.path)
+            load += each.size
         if batch:
             yield batch
 
-    def _sized(self, request: Request) -> tuple[Request, int] | None:
-        """The request and the bytes that it may bring; None if it is refused already."""
+    def _sized(self, request: Request) -> _Sized | None:
+        """The request and how large its file may be; None if it is refused already."""
         try:
             _check_name(request)
             size = request.source.size()
         except UsageFault as fault:
             self._tell(Outcome(request, self._uri(request), Status.REFUSED, fault=fault))
             return None
-        return request, _STEP if size is None else size
+        size = _STEP if size is None else size
+        return _Sized(request, size, 0 if isinstance(request.source, Stored) else size)
+
+    def _without_kept(self, sized: Sequence[_Sized]) -> Sequence[_Sized]:
+        """Files that are kept already need no room: running a large ingest again must not ask for it twice."""
+        with self._endpoint.ledger.read() as transaction:
+            kept = files.kept(transaction, [self._uri(each.request) for each in sized])
+        return [each._replace(room=0) if self._uri(each.request) in kept else each for each in sized] if kept else sized
 
     def _receive(self, requests: Sequence[Request], readers: ThreadPoolExecutor) -> list[Received]:
         """Read files side by side; those that are refused are told."""
@@ -355,14 +370,17 @@ class _Claim:
 
 
 def _check_name(request: Request) -> None:
+    """A name is for ever and stands in URLs, logs and lists: it has no line ends and nothing else that is not seen."""
     try:
-        request.path.encode()
         steps(f"{_FOLDER}/2000-01-01/000000-00000000-000000/{request.path}")
-    except (UnicodeEncodeError, FatalFault):
-        shown = request.name.encode(errors="backslashreplace").decode()
+        fits = request.path.isprintable()
+    except FatalFault:
+        fits = False
+    if not fits:
         raise UsageFault(
-            f"'{shown}' cannot be a file's name here.", "Use UTF-8, at most 255 bytes a step and 900 in all, no '..'."
-        ) from None
+            f"{request.name!r} cannot be a file's name here.",
+            "Use signs that can be seen, in UTF-8, at most 255 bytes a step and 900 in all, no '..'.",
+        )
 
 
 def _wait(work: Future[None] | None) -> None:

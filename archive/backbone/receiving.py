@@ -117,7 +117,7 @@ def _received(
     progress: Callable[[int], None],
 ) -> Received:
     content = hashlib.sha256() if staged is None else None
-    inspection = Inspection(request.source.name, digest=False)
+    inspection = Inspection(request.name, digest=False)
     expected, size = request.source.size(), 0
     for data in _chunks(request.source, expected):
         if staged is not None:
@@ -159,11 +159,11 @@ def _chunks(source: Source, expected: int | None) -> Iterator[bytes]:
 def _check_whole(request: Request, expected: int | None, size: int, sha256: str) -> None:
     if expected is not None and expected != size:
         raise UsageFault(
-            f"{request.source.name}: {size:,} bytes came of {expected:,}.",
+            f"{request.name}: {size:,} bytes came of {expected:,}.",
             "Send it again when it is whole and at rest.",
         )
     if request.digest is not None and request.digest.sha256 != sha256:
         raise UsageFault(
-            f"{request.source.name}: its sha256 is {sha256}, not {request.digest.sha256} as you say.",
+            f"{request.name}: its sha256 is {sha256}, not {request.digest.sha256} as you say.",
             "It was damaged on its way, or is another file: send it again.",
         )

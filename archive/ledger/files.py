@@ -13,7 +13,7 @@ from archive.ledger import events, replicas, schema
 from archive.ledger.bulk import insert_all, numbers
 from archive.ledger.database import now
 from archive.ledger.events import Json
-from archive.ledger.replicas import Place
+from archive.ledger.replicas import Has, Place
 
 _AT_ONCE = 500  # values in one statement
 
@@ -102,6 +102,16 @@ def find(transaction: Connection, uris: Iterable[str]) -> dict[str, Known]:
         rows += transaction.execute(select(table).where(table.c.uri.in_(wanted[start : start + _AT_ONCE]))).all()
     places = replicas.good(transaction, [row.id for row in rows])
     return {row.uri: Known(row.id, _artifact(row, places.get(row.id)), row.retracted) for row in rows}
+
+
+def kept(transaction: Connection, uris: Sequence[str]) -> set[str]:
+    """Those of these names whose files can be read here."""
+    table, copy = schema.artifact, schema.replica
+    here = select(table.c.uri).join(copy, copy.c.artifact == table.c.id).where(copy.c.has == Has.PRESENT)
+    found: set[str] = set()
+    for start in range(0, len(uris), _AT_ONCE):
+        found |= set(transaction.execute(here.where(table.c.uri.in_(uris[start : start + _AT_ONCE]))).scalars())
+    return found
 
 
 def refusal(known: Known, artifact: Artifact) -> UsageFault | None:

@@ -134,7 +134,7 @@ def drop(transaction: Connection, artifacts: Sequence[int]) -> None:
 
 
 def owners(transaction: Connection, store: str, paths: Sequence[str]) -> dict[str, str]:
-    """The URIs of the files that are said to lie at these paths of the store, each by itself; the others are left out."""
+    """The URIs of the files that lie by themselves at these paths of the store; other paths are left out."""
     table, file = schema.replica, schema.artifact
     own = select(table.c.path, file.c.uri).join(file, file.c.id == table.c.artifact)
     found: dict[str, str] = {}
