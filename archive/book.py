@@ -77,6 +77,11 @@ class Book:
         _log.info("job", extra={"job": job.id, "seconds": round(seconds, 4), "rows": 0, "outcome": LOST})
         self._note(asked, began, seconds, 0, LOST, job.id, job.client.address, job.client.owner)
 
+    def close(self) -> None:
+        """Nothing more will be noted: what waits to be written is written now."""
+        if self._queries is not None:
+            self._queries.close()
+
     def _note(
         self,
         asked: Asked,

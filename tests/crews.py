@@ -12,10 +12,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from archive.faults import UsageFault
-from archive.jobs import Crew, Desk, Jobs, Pace, Sizes, Task, Terms
+from archive.jobs import Crew, Desk, Ending, Jobs, Pace, Sizes, Task, Terms
 from archive.results.result import Result
 
-PACE = Pace(beat=0.1, lease=1.5, short=0.5, grace=3)
+PACE = Pace(beat=0.1, lease=1.5, short=0.5, grace=3, patience=1)
 
 
 def store(folder: Path, terms: Terms | None = None, *, pooled: bool = True) -> Jobs:
@@ -26,6 +26,7 @@ def work(desk: Desk) -> None:
     """Do what parameter DO says; every beginning is noted in a file, so that a second one is seen."""
     given = {parameter.name: parameter.value for parameter in desk.job.parameters}
     note(Path(given["NOTES"]), f"{desk.job.id} {os.getpid()}")
+    desk.on_end(lambda ending: note(Path(given["NOTES"]).with_name("noted"), f"{desk.job.id} {told(ending)}"))
     match given["DO"]:
         case "answer":
             desk.rows = 3
@@ -40,6 +41,12 @@ def work(desk: Desk) -> None:
             raise RuntimeError("secret detail")
         case "half":
             desk.write("result", "text/csv", "csv", documented(desk))
+
+
+def told(ending: Ending) -> str:
+    """How a job ended, in a word or two."""
+    stopped = "stopped" if ending.stopped else "done" if ending.failure is None else ending.failure.dali
+    return f"{stopped}{', and its process' if ending.last else ''}"
 
 
 def note(notes: Path, line: str) -> None:

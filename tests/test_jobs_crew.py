@@ -68,6 +68,12 @@ class Yard:
         folder = self.jobs.folders.of(job)
         return [path.name for path in folder.iterdir()] if folder.is_dir() else []
 
+    def noted(self, job: str) -> list[str]:
+        """What was noted of a job's end, by whoever had it in hand."""
+        noted = self.folder / "noted"
+        lines = noted.read_text().splitlines() if noted.exists() else []
+        return [told for name, told in (line.split(" ", 1) for line in lines) if name == job]
+
     def gone(self) -> set[int]:
         """Process numbers of the runners that the crews have told of as ended."""
         told = self.folder / "ended"
@@ -105,6 +111,7 @@ def test_a_job_is_done_and_its_result_is_there(yard: Yard) -> None:
     assert job.started is not None
     assert job.ended is not None
     assert job.created <= job.started <= job.ended
+    until(lambda: yard.noted(job.id) == ["done"])
 
 
 def test_faults_become_errors_and_details_stay_inside(yard: Yard) -> None:
@@ -119,6 +126,9 @@ def test_faults_become_errors_and_details_stay_inside(yard: Yard) -> None:
     assert half.failure is not None
     assert half.failure.message == "Row 2 cannot be."
     until(lambda: yard.files(half.id) == [])
+    until(lambda: bool(yard.noted(half.id)))
+    noted = [yard.noted(job.id) for job in (refused, broken, half)]
+    assert noted == [["UsageFault"], ["FatalFault"], ["UsageFault"]]
 
 
 def test_an_abort_stops_the_work(yard: Yard) -> None:
@@ -128,6 +138,7 @@ def test_an_abort_stops_the_work(yard: Yard) -> None:
     assert yard.jobs.abort(job)
     until(lambda: yard.files(job) == [])
     assert yard.ended(job).phase is Phase.ABORTED
+    until(lambda: yard.noted(job) == ["stopped"])
     assert process in yard.runners()  # it stopped in good order and works on
     assert yard.ended(yard.send("answer")).phase is Phase.COMPLETED
 
@@ -140,6 +151,7 @@ def test_an_abort_stops_even_a_task_that_is_deaf(yard: Yard) -> None:
     until(lambda: not _alive(process))
     assert yard.ended(yard.send("answer")).phase is Phase.COMPLETED
     assert yard.jobs.phase(job) is Phase.ABORTED
+    assert yard.noted(job) == ["stopped, and its process"]
 
 
 def test_a_deleted_job_stops_and_leaves_nothing(yard: Yard) -> None:
@@ -149,6 +161,7 @@ def test_a_deleted_job_stops_and_leaves_nothing(yard: Yard) -> None:
     yard.jobs.delete(job)
     assert yard.ended(yard.send("answer")).phase is Phase.COMPLETED  # the one runner is free again
     assert not yard.jobs.folders.of(job).exists()
+    assert yard.noted(job) == ["stopped"]
 
 
 def test_the_execution_duration_is_enforced(yard: Yard) -> None:
@@ -234,6 +247,8 @@ def test_a_runner_that_was_given_up_for_lost_has_no_say_any_more(yard: Yard) -> 
     assert yard.ended(yard.send("answer")).phase is Phase.COMPLETED
     given_up = yard.jobs.get(job)
     assert (given_up.phase, given_up.products, yard.files(job)) == (Phase.ERROR, (), [])
+    assert yard.noted(job) == []  # whoever gave it up has noted it
+    assert (yard.folder / "given up").read_text().split() == [job, "ERROR"]
 
 
 def test_runners_end_with_their_crew(yard: Yard) -> None:
@@ -259,6 +274,7 @@ def test_a_crew_leaves_in_good_order(yard: Yard) -> None:
     assert stopped.phase is Phase.ERROR
     assert stopped.failure is not None
     assert stopped.failure.transient
+    yard.jobs.bells.ring()  # one that had to be ended left its bell; it goes with the next ring
     assert yard.runners() == []
 
 
@@ -293,8 +309,7 @@ def test_jobs_are_destroyed_in_time(yard: Yard) -> None:
     yard.hire()
     job = yard.ended(yard.send("answer"))
     yard.jobs.keep_until(job.id, job.created)
-    until(lambda: not yard.jobs.known(job.id))
-    assert not yard.jobs.folders.of(job.id).exists()
+    until(lambda: not yard.jobs.known(job.id) and not yard.jobs.folders.of(job.id).exists())
 
 
 def test_a_lease_is_over_when_no_beat_was_seen_for_long_enough(yard: Yard) -> None:

@@ -1,7 +1,7 @@
 """Jobs: work that is asked for now and done later, by runners that are processes of their own (UWS 1.1)."""
 
 from archive.jobs.crew import Crew, Sizes
-from archive.jobs.desk import Desk, Pace
+from archive.jobs.desk import Desk, Ending, Pace
 from archive.jobs.keeper import Keeper
 from archive.jobs.model import (
     CONTROLS,
@@ -27,6 +27,7 @@ __all__ = [
     "Crew",
     "Desk",
     "Draft",
+    "Ending",
     "Failure",
     "Job",
     "JobRef",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import logging
 import math
@@ -19,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from archive.faults import Fault, TransientFault
 from archive.jobs.bells import Bell
+from archive.jobs.keeper import was_given_up
 from archive.jobs.model import Failure, Job, Lane, Product
 from archive.jobs.store import Jobs
 from archive.results.result import Result
@@ -26,7 +26,6 @@ from archive.results.result import Result
 _log = logging.getLogger(__name__)
 
 DEAF = os.EX_TEMPFAIL  # how a process ends whose task does not stop: inside a database that has not yielded a row, say
-_PATIENCE = 0.25  # seconds that a stopped task has to return before its process ends
 
 
 class Stop(enum.Enum):
@@ -35,6 +34,18 @@ class Stop(enum.Enum):
     TAKEN = "aborted, deleted or given up for lost"
     OVERTIME = "its execution duration is over"
     LEAVING = "the runner was told to leave"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How work on a job has ended: why the job failed, if it did, and whether it was ended from outside.
+
+    ``last`` if the process ends as well, right away and without ceremony.
+    """
+
+    failure: Failure | None = None
+    stopped: bool = False
+    last: bool = False
 
 
 class Desk:
@@ -51,6 +62,7 @@ class Desk:
         self.stop: Stop | None = None
         self._jobs = jobs
         self._close: Callable[[], None] = lambda: None
+        self._note: Callable[[Ending], None] = lambda ending: None
         self._lock = threading.Lock()
 
     def counted(self, result: Result) -> Result:
@@ -69,6 +81,17 @@ class Desk:
             stopped = self.stop is not None
         if stopped:
             close()
+
+    def on_end(self, note: Callable[[Ending], None]) -> None:
+        """Have ``note`` called when the job has ended and its end is written; by another thread, maybe.
+
+        It is not called for a job that was given up for lost: whoever did that has noted it.
+        """
+        self._note = note
+
+    def ended(self, ending: Ending) -> None:
+        """The job has ended; called by whoever wrote that, once."""
+        self._note(ending)
 
     def write(self, name: str, media: str, extension: str, chunks: Iterable[bytes]) -> None:
         """Store a result of the job under ``name``; nobody sees it before the job is COMPLETED."""
@@ -102,13 +125,15 @@ class Desk:
 @dataclass(frozen=True, slots=True)
 class Pace:
     """Times in seconds: how often a lease is renewed and after how long without that it is over, how long a job may
-    stay in the short lane, how long a runner that is told to leave may go on with its job.
+    stay in the short lane, how long a runner that is told to leave may go on with its job, how long a stopped task may
+    take to return before its process ends.
     """
 
     beat: float = 0.5
     lease: float = 8
     short: float = 30
     grace: float = 5
+    patience: float = 0.25
 
 
 class Watch:
@@ -218,11 +243,19 @@ class Watch:
         except (SQLAlchemyError, TransientFault) as error:
             _log.warning("job %s: its end could not be written, a keeper will do it: %s", job.id, error)
         self._desk.end(stop)
-        if not self._done.wait(_PATIENCE):
+        if not self._done.wait(self._pace.patience):
             _log.info("job %s does not stop by itself (%s): its runner ends", job.id, stop.value)
-            with contextlib.suppress(SQLAlchemyError, TransientFault):  # what was written goes when the job goes
-                self._jobs.discard(job)
+            self._leave_deaf(job)
             os._exit(DEAF)
+
+    def _leave_deaf(self, job: Job) -> None:
+        """What can still be done for a job before its process ends; that it ends is more important."""
+        try:
+            self._jobs.discard(job)  # or what was written goes when the job goes
+            if not was_given_up(self._jobs, job):
+                self._desk.ended(Ending(stopped=True, last=True))
+        except Exception:
+            _log.exception("job %s: it ended without being noted", job.id)
 
     def _write_end(self, stop: Stop) -> None:
         match stop:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from archive.faults import NotFound
 from archive.jobs.model import Failure, Job
 from archive.jobs.names import is_of
 from archive.jobs.store import Jobs
@@ -15,6 +16,14 @@ _log = logging.getLogger(__name__)
 _STRAYS_EVERY = 600.0  # seconds
 
 LOST = Failure("TransientFault", "The process that ran this job ended unexpectedly. Send the job again.")
+
+
+def was_given_up(jobs: Jobs, job: Job) -> bool:
+    """Whether a keeper has ended ``job`` for want of its runner."""
+    try:
+        return jobs.get(job.id).failure == LOST
+    except NotFound:  # deleted
+        return False
 
 
 class Keeper:

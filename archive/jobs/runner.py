@@ -14,7 +14,8 @@ from types import FrameType
 from sqlalchemy.exc import SQLAlchemyError
 
 from archive.faults import FatalFault, Fault, TransientFault, UsageFault
-from archive.jobs.desk import Desk, Pace, Watch
+from archive.jobs.desk import Desk, Ending, Pace, Watch
+from archive.jobs.keeper import was_given_up
 from archive.jobs.model import CONTROLS, Failure, Job, Lane
 from archive.jobs.names import new_name
 from archive.jobs.store import Jobs
@@ -94,9 +95,12 @@ class Runner:
         watch = Watch(self._jobs, desk, self.name, self._bell, self._pace, self._outstayed, self._orphaned)
         with watch:
             failure = self._tried(desk)
-            done = self._written(lambda: self._ended(desk, failure)) and failure is None
+            ours = self._written(lambda: self._ended(desk, failure))
+        done = ours and failure is None
         if not done:
             self._jobs.discard(job)
+        if ours or not was_given_up(self._jobs, job):
+            desk.ended(Ending(failure, stopped=not ours or desk.stop is not None))
         _log.info("job %s: %s", job.id, "completed" if done else failure or desk.stop)
 
     def _ended(self, desk: Desk, failure: Failure | None) -> bool:

@@ -9,7 +9,7 @@ from archive.book import Book
 from archive.dali import Parameters
 from archive.engine.contract import Stop
 from archive.faults import Fault
-from archive.jobs import Desk, Job, Lane
+from archive.jobs import Desk, Ending, Job, Lane
 from archive.query import Question, Upload
 from archive.results import Envelope, encode
 from archive.serving import Serving
@@ -35,14 +35,15 @@ class TapTask:
         request = _request(desk.job)
         began = time.monotonic()
         asked = Asked("async", request.language, request.query)
-        try:
-            self._answer(desk, request, asked)
-        except Fault as fault:
-            asked.fault = fault
-            raise
-        finally:
-            size = sum(product.size for product in desk.products)
-            self._book.job_ended(desk.job, asked, time.monotonic() - began, size, stopped=desk.stop is not None)
+        desk.on_end(lambda ending: self._note(desk, asked, time.monotonic() - began, ending))
+        self._answer(desk, request, asked)
+
+    def _note(self, desk: Desk, asked: Asked, seconds: float, ending: Ending) -> None:
+        asked.fault = None if ending.failure is None else ending.failure.fault()
+        size = sum(product.size for product in desk.products)
+        self._book.job_ended(desk.job, asked, seconds, size, stopped=ending.stopped)
+        if ending.last:
+            self._book.close()
 
     def _answer(self, desk: Desk, request: TapRequest, asked: Asked) -> None:
         stop = Stop()
