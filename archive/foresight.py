@@ -44,6 +44,8 @@ class Ahead(Foresight):
         if most is None or (body.top is not None and body.top <= most):
             return None
         top = most + 1 + (body.offset or 0)
+        if (rows := self._whole_table()) is not None:
+            return most if rows >= top else None
         told = self._asked(replace(body, order_by=(), offset=None, top=top), [_count()])
         return most if told is not None and told[0] >= top else None
 
@@ -53,9 +55,13 @@ class Ahead(Foresight):
             return None
         columns = self._query.columns
         needs = [_needs(f"c{at}", column) for at, column in enumerate(columns, 1)]
-        told = self._asked(replace(body, order_by=(), offset=None, top=None), [_count(), *chain(*needs)])
-        if told is None:
-            return None
+        everything = self._whole_table()
+        if everything is None or any(needs):
+            told = self._asked(replace(body, order_by=(), offset=None, top=None), [_count(), *chain(*needs)])
+            if told is None:
+                return None
+        else:
+            told = [everything]
         everything, values = told[0], iter(told[1:])
         seen = tuple(_seen(everything, [next(values) for _ in each]) for each in needs)
         rows = max(0, everything - (body.offset or 0))
@@ -63,8 +69,19 @@ class Ahead(Foresight):
         sent = rows if self._most is None else min(rows, self._most)
         return Extent(sent, sent < rows, seen)
 
+    def _whole_table(self) -> int | None:
+        """How many rows there are where all of one table are wanted: an edition knows that."""
+        match self._query.body:
+            case bound.Select(source=bound.Stored(table=table), where=None, group_by=(), having=None, distinct=False):
+                aggregates = any(isinstance(node, bound.Aggregate) for node in _nodes(self._query.body.outputs))
+                edition = self._bindings.editions.get(table.key)
+                return None if edition is None or aggregates else edition.rows
+        return None
+
     def _asked(self, body: bound.Rows, values: Sequence[bound.Value]) -> list[Any] | None:
-        """The aggregates ``values`` over the rows of ``body``; None if that takes too long."""
+        """The aggregates ``values`` over the rows of ``body``; None if that takes too long, or would cost much."""
+        if not self._engine.foresees:
+            return None
         outputs = tuple(bound.Output(f"c{at}", value) for at, value in enumerate(values, 1))
         columns = tuple(replace(_NUMBER, name=output.name) for output in outputs)
         whole = replace(self._query, body=bound.Select(outputs, bound.Sub(_ALL, body)), columns=columns)

@@ -114,7 +114,7 @@ def run(prepared: Prepared, engine: Engine) -> Result:
     limits = Limits(rows, question.seconds, question.stop, gives_way=prepared.is_long, brief=prepared.is_brief(rows))
     stream = engine.run(prepared.query, prepared.bindings, limits)
     result = _result(question, prepared.query, stream, limit)
-    if engine.foresees and not result.at_hand:
+    if not result.at_hand:
         result.foresight = Ahead(engine, prepared.query, prepared.bindings, limits, limit)
     return result
 

@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 from archive import foresight
 from archive.columns import Column, Datatype
 from archive.config import Config
+from archive.engine.contract import Limits
 from archive.engine.duckdb import DuckDB
 from archive.faults import FatalFault
 from archive.ledger import Published, Site
@@ -226,9 +227,29 @@ def test_a_look_ahead_takes_its_turn(world: World) -> None:
         def __exit__(self, *_: object) -> None:
             turns.append("given back")
 
-    result = asked(world, "SELECT id FROM sky.star", maxrec=100_000)
+    result = asked(world, "SELECT id FROM sky.star WHERE id > 0", maxrec=100_000)
     assert isinstance(result.foresight, foresight.Ahead)
     result.foresight.turn = Turn
     assert result.foresight.cut_at() == 100_000
     result.close()
     assert turns == ["taken", "given back"]
+
+
+@pytest.mark.parametrize(
+    ("query", "rows"),
+    [
+        ("SELECT sure, ra FROM sky.star", ROWS),
+        ("SELECT TOP 7 sure FROM sky.star ORDER BY ra", 7),
+        ("SELECT bright, ra FROM sky.star", None),
+        ("SELECT sure FROM sky.star WHERE sure > 3", None),
+        ("SELECT DISTINCT sure FROM sky.star", None),
+        ("SELECT COUNT(*) AS n FROM sky.star", None),
+    ],
+)
+def test_a_whole_table_is_foretold_without_asking(
+    world: World, monkeypatch: pytest.MonkeyPatch, query: str, rows: int | None
+) -> None:
+    """Where a look ahead would cost the engine much, only what the edition knows is told."""
+    monkeypatch.setattr(type(world.engine), "foresees", False)
+    foretold = foresight.Ahead(world.engine, world.understood(query), world.bindings, Limits(None), most=10**6).extent()
+    assert (None if foretold is None else foretold.rows) == rows
