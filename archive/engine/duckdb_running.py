@@ -79,8 +79,10 @@ class Running(Watched):
 def give_way(niceness: int = 10) -> None:
     """Let other threads go before this one, for as long as it lives; on Linux each has a priority of its own."""
     if sys.platform == "linux":
+        thread = threading.get_native_id()
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
+            own = os.getpriority(os.PRIO_PROCESS, thread)
+            os.setpriority(os.PRIO_PROCESS, thread, own + niceness)
 
 
 _KIND = re.compile(r"(Conversion|Out of Range|Out of Memory|Invalid Input|IO) Error")
