@@ -184,6 +184,52 @@ def test_a_map_can_be_used_wherever_a_region_can(condition: str, archive: FlaskC
     assert rows(ask(archive, query, "csv", stars=as_votable(STARS), patch=patch).data) == [["1"], ["3"]]
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        (
+            "SELECT k FROM TAP_UPLOAD.stars JOIN (SELECT moc AS m FROM TAP_UPLOAD.patch) AS p "
+            "ON 1 = CONTAINS(POINT(ra, dec), p.m)"
+        ),
+        (
+            "SELECT k FROM TAP_UPLOAD.stars, (SELECT q.* FROM (SELECT 1 AS one, moc FROM TAP_UPLOAD.patch) AS q) AS p "
+            "WHERE 1 = CONTAINS(POINT(ra, dec), MOC(p.moc))"
+        ),
+        (
+            "WITH p AS (SELECT 'x' AS x, moc FROM TAP_UPLOAD.patch), q AS (SELECT moc FROM p) "
+            "SELECT k FROM TAP_UPLOAD.stars, q WHERE 1 = CONTAINS(POINT(ra, dec), q.moc)"
+        ),
+        (
+            "SELECT k FROM TAP_UPLOAD.stars WHERE EXISTS "
+            "(SELECT 1 FROM (SELECT moc FROM TAP_UPLOAD.patch) AS p WHERE 1 = CONTAINS(POINT(ra, dec), p.moc))"
+        ),
+    ],
+)
+def test_a_map_is_a_region_through_subqueries_too(query: str, archive: FlaskClient) -> None:
+    patch = CONE.to_string("ascii").encode()
+    found = ask(archive, f"{query} ORDER BY k", "csv", stars=as_votable(STARS), patch=patch)
+    assert rows(found.data) == [["1"], ["3"]]
+    none = query.replace("FROM TAP_UPLOAD.patch", "FROM TAP_UPLOAD.patch WHERE moc IS NULL")
+    assert rows(ask(archive, none, "csv", stars=as_votable(STARS), patch=patch).data) == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT k FROM TAP_UPLOAD.stars WHERE 1 = CONTAINS(POINT(ra, dec), (SELECT moc FROM TAP_UPLOAD.patch))",
+        (
+            "SELECT k FROM TAP_UPLOAD.stars, "
+            "(SELECT moc FROM TAP_UPLOAD.patch UNION SELECT moc FROM TAP_UPLOAD.patch) AS p "
+            "WHERE 1 = CONTAINS(POINT(ra, dec), p.moc)"
+        ),
+    ],
+)
+def test_where_a_map_is_not_known_the_message_tells_how(query: str, archive: FlaskClient) -> None:
+    answer = ask(archive, query, "csv", stars=as_votable(STARS), patch=b"3/1")
+    assert answer.status_code == 400
+    assert b"Join the uploaded map itself" in answer.data
+
+
 def test_a_map_is_a_table_of_one_row(archive: FlaskClient, tmp_path: Path) -> None:
     for form, content in forms(CONE, tmp_path).items():
         got = table(ask(archive, "SELECT moc, AREA(moc) AS a FROM TAP_UPLOAD.patch", patch=content).data)

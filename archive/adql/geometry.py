@@ -69,6 +69,11 @@ def _shape(entry: Function, argument: Value, session: Session) -> Value:
         if moc.is_moc(argument.value):
             return bound.Pixels(moc.ranges(argument.value), MOC)
         raise refuse(entry, f"{called(argument)} is no region; an STC-S string stands in REGION('...')")
+    if argument.column.xtype == "moc":
+        raise Refused(
+            f"{entry.name}: a map is known only as the column moc of its upload, or where a subquery passes it on.",
+            "Join the uploaded map itself: FROM ..., TAP_UPLOAD.name AS m WHERE 1 = CONTAINS(POINT(ra, dec), m.moc).",
+        )
     raise refuse(entry, f"{called(argument)} is {family(argument.column).value}, no geometry")
 
 

@@ -51,6 +51,7 @@ def _common(query: tree.Query, session: Session) -> tuple[tuple[str, bound.Rows]
             raise session.fault(element.name.at, f"WITH defines {element.name} twice.")
         named = _rows(element.query, None, session)
         session.common[key] = (element.name, f"w{number}", named.columns)
+        session.carry_regions(named.rows, f"w{number}")
         session.pending.discard(key)
         made.append((f"w{number}", named.rows))
     return tuple(made)

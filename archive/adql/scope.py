@@ -210,6 +210,14 @@ class Session:
         if text not in self.notes:
             self.notes.append(text)
 
+    def carry_regions(self, rows: bound.Rows, alias: str) -> None:
+        """What ``rows`` merely pass on of known regions is known of their columns below ``alias``, too."""
+        for output in rows.outputs if isinstance(rows, bound.Select) else ():
+            if isinstance(output.value, bound.Field):
+                known = self.regions.get((output.value.source, output.value.name))
+                if known is not None:
+                    self.regions[alias, output.name] = known
+
     def fault(self, at: int, message: str, remedy: str = "") -> UsageFault:
         """A fault at a place of the query."""
         if at < 0 or not self.query.text:

@@ -58,6 +58,7 @@ class _Sources:
         if isinstance(node, tree.Derived):
             named = self._session.subquery(node.query, self._parent, self._session)
             alias = self._session.alias()
+            self._session.carry_regions(named.rows, alias)
             return Relation(bound.Sub(alias, named.rows), (VisibleRows(alias, node.alias.text, named.columns),))
         return self._join(node)
 
@@ -68,6 +69,8 @@ class _Sources:
             identifier, generated, columns = common
             if fits(node.parts[0], identifier.text):
                 alias = session.alias()
+                passed = {name: known for (source, name), known in session.regions.items() if source == generated}
+                session.regions |= {(alias, name): known for name, known in passed.items()}
                 visible = VisibleRows(alias, called or identifier.text, columns)
                 return Relation(bound.CommonSource(alias, generated), (visible,))
         table = find_table(node, session)
