@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 
 import pytest
 from lxml import etree
@@ -58,6 +59,22 @@ def test_the_check_of_validity_can_fail(valid: etree.XMLSchema) -> None:
     tap = root.find("capability[@standardID='ivo://ivoa.net/std/TAP']")
     tap.insert(0, tap.find("outputLimit"))
     assert not valid.validate(root)
+
+
+def test_limits_without_an_element_are_told_in_words() -> None:
+    limits = {
+        "sync_seconds": 11.0,
+        "short_queries_each": 2222,
+        "long_queries_each": 3333,
+        "turn_seconds": 44.0,
+        "active_jobs": 5555,
+        "kept_jobs": 6666,
+        "result_bytes": 7777,
+        "stored_bytes": 8888,
+    }
+    root = etree.fromstring(capabilities_document(replace(Config(), **limits)))
+    told = root.findtext("capability[@standardID='ivo://ivoa.net/std/TAP']/description") or ""
+    assert [f"{limit:g}" for limit in limits.values() if f" {limit:g} " not in told] == []
 
 
 def test_capabilities_hold_what_clients_look_for() -> None:

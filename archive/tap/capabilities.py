@@ -46,6 +46,7 @@ def records(base: str, config: Config) -> Iterator[etree._Element]:
 
 def _table_access(base: str, config: Config) -> etree._Element:
     return E.capability(
+        E.description(_other_limits(config)),
         vosi.interface(base, "base", "1.1"),
         _language(_LEGACY_FEATURES if config.legacy_features else _FEATURES),
         *(_output_format(format_) for format_ in FORMATS),
@@ -108,6 +109,18 @@ def _output_limit(config: Config) -> Iterator[etree._Element]:
     known = [getattr(E, name)(str(rows), unit="row") for name, rows in limits.items() if rows is not None]
     if known:
         yield E.outputLimit(*known)
+
+
+def _other_limits(config: Config) -> str:
+    """The limits for which TAPRegExt 1.0 has no element, in words."""
+    return (
+        f"A synchronous query may run for {config.sync_seconds:g} s. Each process of the server computes "
+        f"{config.short_queries_each} of them for one address at once, and {config.long_queries_each} that read much; "
+        f"others wait for {config.turn_seconds:g} s and are then answered with 429 or 503. One owner, or one address "
+        f"where nobody says who asks, may have {config.active_jobs} jobs queued or executing, {config.kept_jobs} jobs "
+        f"in all, {config.result_bytes} bytes in one result and {config.stored_bytes} bytes in all results and uploads "
+        "before further jobs are answered with 429. Retry-After tells when to come again."
+    )
 
 
 def _upload_limit(config: Config) -> etree._Element:
