@@ -28,13 +28,13 @@ from archive.backbone.posix import PosixStore
 from archive.backbone.receiving import Outcome, Request, Status, Terms
 from archive.backbone.sources import LocalFile
 from archive.faults import FatalFault, TransientFault, UsageFault
-from archive.ledger import Ledger, chain, holdings, replicas, schema
+from archive.ledger import Ledger, chain, files, holdings, products, replicas, schema
 from archive.ledger.holdings import Holding
 from tests import archives
 from tests.lossy import LossyDisk, Power, PowerCut, cut_off, tampered
 
 DESCRIPTIONS = Path(__file__).parent / "data"
-TERMS = Terms("other", "sp_test", "c")
+TERMS = Terms("engineering_data", "sp_test", "c", {"subsystem": "dome"}, {"*": "not told"})
 LABELS = [label for label in steps.LABELS if label.startswith("ingest.")]
 
 # Where a verb is cut off: not at all, at a step, or when the disk has done so much.
@@ -42,7 +42,9 @@ CUTS = st.one_of(st.none(), st.sampled_from(LABELS), st.integers(0, 40))
 
 
 class Files(RuleBasedStateMachine):
-    """One endpoint. ``sent`` are all files that were ever delivered; ``acknowledged`` those we were told are kept."""
+    """One endpoint. ``sent`` are all files that were ever delivered; ``acknowledged`` those we were told are kept;
+    ``said`` is what they were amended to.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,6 +52,7 @@ class Files(RuleBasedStateMachine):
         self.endpoint = archives.make(self.folder / "home", DESCRIPTIONS, heartbeat=3600.0, reserve=0)
         self.sent: dict[str, bytes] = {}
         self.acknowledged: dict[str, bytes] = {}
+        self.said: dict[str, str] = {}
         self.retracted: set[str] = set()
         self.damaged: set[str] = set()
 
@@ -164,12 +167,15 @@ class Files(RuleBasedStateMachine):
             assert cut is not None
 
     @precondition(lambda self: self.acknowledged.keys() - self.retracted)
-    @rule(pick=st.integers(0, 10**6))
-    def amend_one(self, pick: int) -> None:
+    @rule(pick=st.integers(0, 10**6), cut=CUTS)
+    def amend_one(self, pick: int, cut: str | int | None) -> None:
         name = self.any_of(self.acknowledged.keys() - self.retracted, pick)
         said = str(self.chance.random())
-        first = amend(self.endpoint, self.uri(name), {}, {}, reason=said)
-        assert first.changed == ()
+        self.during(cut, lambda: amend(self.endpoint, self.uri(name), {"subsystem": said}, reason="better known"))
+        if self.described(name) == said:
+            self.said[name] = said
+        else:
+            assert cut is not None
 
     @precondition(lambda self: self.retracted)
     @rule(pick=st.integers(0, 10**6))
@@ -204,6 +210,7 @@ class Files(RuleBasedStateMachine):
         held = self.holding(name)
         assert (held.retracted is not None) == (name in self.retracted)
         assert held.size == len(self.acknowledged[name])
+        assert self.described(name) == self.said.get(name, "dome")
         copies = Copies(self.endpoint.ledger, self.endpoint.stores)
         try:
             reading = copies.read(held, 0, held.size - 1)
@@ -251,6 +258,12 @@ class Files(RuleBasedStateMachine):
 
     def uri(self, name: str) -> str:
         return f"archive://archive.test/sp_test/c/{name}"
+
+    def described(self, name: str) -> str:
+        with self.endpoint.ledger.read() as transaction:
+            number = files.find(transaction, [self.uri(name)])[self.uri(name)].id
+            said: str = products.find(transaction, [number])[number].product.metadata["subsystem"]["value"]
+        return said
 
     def holding(self, name: str) -> Holding:
         with self.endpoint.ledger.read() as transaction:
