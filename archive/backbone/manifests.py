@@ -16,7 +16,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -182,12 +182,8 @@ class _Run:
 
 def add(transaction: Connection, listed: Sequence[Listed]) -> None:
     """Register files with new names, which nobody has read here yet."""
-    numbers = files.add_new(
-        transaction, [(replace(each.artifact, place=None), each.product.facts()) for each in listed]
-    )
-    added = dict(zip(numbers, listed, strict=True))
-    products.add(transaction, {number: each.product for number, each in added.items()})
-    replicas.add(transaction, {number: each.artifact.here for number, each in added.items()}, Has.ABSENT, new=True)
+    numbers = files.add_new(transaction, [(each.artifact, each.product.facts()) for each in listed], Has.ABSENT)
+    products.add(transaction, {number: each.product for number, each in zip(numbers, listed, strict=True)})
 
 
 def _lines(endpoint: Endpoint, manifest: Path) -> Iterator[Listed]:
@@ -221,6 +217,7 @@ def _listed(endpoint: Endpoint, types: ProductTypes, where: str, line: str) -> L
         raise UsageFault(
             f"{where}: there is no store '{artifact.here.store}'.", f"There are: {', '.join(endpoint.stores)}."
         )
+    product.encoded()  # now, while the database is at work
     return Listed(artifact, product)
 
 

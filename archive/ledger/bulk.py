@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement
 
 _FEW = 8  # rows that are not worth a COPY
+_NULL = r"\N"  # of COPY's text format
+_SPECIAL = re.compile(r"[\\\n\t\r]")  # stand for something else there
 
 
 class Encoded(str):
@@ -59,8 +62,8 @@ def insert_all(transaction: Connection, table: Table, rows: Sequence[Mapping[str
 def numbers(transaction: Connection, column: Column[Any], count: int) -> list[int]:
     """So many new values of a column that counts up by itself, in order."""
     if transaction.dialect.name == "postgresql":
-        sequence = func.nextval(func.pg_get_serial_sequence(column.table.name, column.name))
-        found = transaction.execute(select(sequence).select_from(func.generate_series(1, count)))
+        sequence = select(func.pg_get_serial_sequence(column.table.name, column.name)).scalar_subquery()  # asked once
+        found = transaction.execute(select(func.nextval(sequence)).select_from(func.generate_series(1, count)))
         return sorted(int(number) for number in found.scalars())
     first = int(transaction.execute(select(func.coalesce(func.max(column), 0))).scalar_one()) + 1
     return list(range(first, first + count))
@@ -74,29 +77,29 @@ def _copy_all(
     transaction: Connection, table: Table, columns: Sequence[Column[Any]], rows: Sequence[Mapping[str, Any]]
 ) -> None:
     statement = str(_Copy(table, columns).compile(dialect=transaction.dialect))
-    names = [column.name for column in columns]
-    text = "".join("\t".join([_told(row[name]) for name in names]) + "\n" for row in rows)
+    texts = [_texts([row[column.name] for row in rows]) for column in columns]
+    text = "".join([f"{line}\n" for line in map("\t".join, zip(*texts, strict=True))])
     driver: Any = transaction.connection
     with driver.cursor() as cursor:
         cursor.copy_expert(statement, io.StringIO(text))
 
 
+def _texts(values: Sequence[Any]) -> list[str]:
+    """The values of a column as COPY reads them."""
+    told = ["" if value is None else value if isinstance(value, str) else _told(value) for value in values]
+    if _SPECIAL.search("".join(told)):  # all of them at once: hardly any column has such signs
+        told = [_escaped(text) for text in told]
+    return [_NULL if value is None else text for value, text in zip(values, told, strict=True)]
+
+
 def _told(value: Any) -> str:
-    """A value as COPY reads it."""
-    if value is None:
-        return r"\N"
-    if isinstance(value, str):
-        return value if value.isalnum() else _escaped(value)
+    """A value that is no text, as text."""
     if isinstance(value, bool):
         return "t" if value else "f"
     if isinstance(value, Mapping | list | tuple):
-        return _escaped(json.dumps(value))
+        return json.dumps(value)
     return repr(value)
 
 
 def _escaped(text: str) -> str:
-    if "\\" in text:
-        text = text.replace("\\", r"\\")
-    if "\n" in text or "\t" in text or "\r" in text:
-        text = text.replace("\n", r"\n").replace("\t", r"\t").replace("\r", r"\r")
-    return text
+    return text.replace("\\", r"\\").replace("\n", r"\n").replace("\t", r"\t").replace("\r", r"\r")

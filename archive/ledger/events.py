@@ -23,7 +23,7 @@ from archive.ledger.site import read_site
 
 BEFORE_ALL = "0" * 64
 _ARCHIVE = "archive"  # the actor where a process has no user with a name
-_TIGHT = (",", ":")  # separators of canonical JSON
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))  # the canonical way
 
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 Body = Mapping[str, Json]
@@ -49,7 +49,7 @@ def append_all(transaction: Connection, happened: Sequence[tuple[str, Body]]) ->
     rows = []
     for kind, said in happened:
         seq += 1
-        body = Encoded(_canonical({**said, **who}))
+        body = canonical({**said, **who})
         before = _digest(before, origin, seq, time, kind, body)
         rows.append({"origin": origin, "seq": seq, "time": time, "kind": kind, "body": body, "digest": before})
     insert_all(transaction, schema.event, rows)
@@ -78,13 +78,27 @@ def own_actor() -> str:
 
 def digest(before: str, origin: str, seq: int, time: str, kind: str, body: Body) -> str:
     """The chained digest of an event: sha256 over the one before and the event as canonical JSON."""
-    return _digest(before, origin, seq, time, kind, _canonical(body))
+    return _digest(before, origin, seq, time, kind, canonical(body))
 
 
 def _digest(before: str, origin: str, seq: int, time: str, kind: str, body: str) -> str:
-    head = json.dumps([before, origin, seq, time, kind], separators=_TIGHT)
+    head = _JSON.encode([before, origin, seq, time, kind])
     return hashlib.sha256(f"{head[:-1]},{body}]".encode()).hexdigest()
 
 
-def _canonical(body: Body) -> str:
-    return json.dumps(body, sort_keys=True, separators=_TIGHT)
+def canonical(body: Body) -> Encoded:
+    """A mapping as canonical JSON: keys sorted, no spaces, ASCII. Values that are ``Encoded`` so are not told twice."""
+    pieces: list[str] = []
+    plain: dict[str, Json] = {}
+    for key in sorted(body):
+        value = body[key]
+        if not isinstance(value, Encoded):
+            plain[key] = value
+            continue
+        if plain:
+            pieces.append(_JSON.encode(plain)[1:-1])
+            plain = {}
+        pieces.append(f"{_JSON.encode(key)}:{value}")
+    if plain:
+        pieces.append(_JSON.encode(plain)[1:-1])
+    return Encoded(f"{{{','.join(pieces)}}}")

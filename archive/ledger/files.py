@@ -147,8 +147,10 @@ def add_artifact(transaction: Connection, artifact: Artifact) -> int:
     return known.id
 
 
-def add_new(transaction: Connection, arrived: Sequence[tuple[Artifact, Mapping[str, Json]]]) -> list[int]:
-    """Register files whose names are new; those with a place are present there.
+def add_new(
+    transaction: Connection, arrived: Sequence[tuple[Artifact, Mapping[str, Json]]], has: Has = Has.PRESENT
+) -> list[int]:
+    """Register files whose names are new; ``has`` tells what is known of those with a place.
 
     The event of each holds, besides what it is, the facts given with it. Returns their numbers, in order.
     """
@@ -170,7 +172,7 @@ def add_new(transaction: Connection, arrived: Sequence[tuple[Artifact, Mapping[s
     ]
     insert_all(transaction, table, rows)
     placed = zip(given, (artifact.place for artifact, _ in arrived), strict=True)
-    replicas.add(transaction, {number: place for number, place in placed if place is not None}, new=True)
+    replicas.add(transaction, {number: place for number, place in placed if place is not None}, has, new=True)
     told = ("uri", "sha256", "size", "media_type", "public_from")
     happened = [
         ("artifact", {**{key: row[key] for key in told}, **facts})

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, select
 
 from archive import sky
 from archive.ledger import events, schema
-from archive.ledger.bulk import insert_all
+from archive.ledger.bulk import Encoded, insert_all
 from archive.ledger.events import Json
 
 _AT_ONCE = 500  # values in one statement
@@ -38,11 +38,21 @@ class Product:
     dec: float | None = None
     metadata: Mapping[str, Json] = field(default_factory=dict)
     inputs: tuple[tuple[str, str], ...] = ()
+    _encoded: Encoded | None = field(default=None, init=False, repr=False, compare=False)
+
+    def encoded(self) -> Encoded:
+        """The metadata as canonical JSON, which is made once."""
+        found = self._encoded
+        if found is None:
+            found = events.canonical(self.metadata)
+            object.__setattr__(self, "_encoded", found)
+        return found
 
     def facts(self) -> dict[str, Json]:
         """All of it but what is None, for an event."""
         told: dict[str, Json] = {name: getattr(self, name) for name in _PLAIN if getattr(self, name) is not None}
-        return {"product": {**told, "metadata": self.metadata, "inputs": [list(pair) for pair in self.inputs]}}
+        inputs = [list(pair) for pair in self.inputs]
+        return {"product": events.canonical({**told, "metadata": self.encoded(), "inputs": inputs})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +83,7 @@ def amend(transaction: Connection, artifact: int, product: Product) -> int:
     """
     table, inputs = schema.product, schema.product_input
     revision = transaction.execute(select(table.c.revision).where(table.c.artifact == artifact)).scalar_one() + 1
-    values = {"_healpix_29": _cells([product])[0], **_columns(product)}
+    values = {"_healpix_29": _cells([product])[0], **_columns(product), "metadata": dict(product.metadata)}
     transaction.execute(table.update().where(table.c.artifact == artifact).values(revision=revision, **values))
     transaction.execute(inputs.delete().where(inputs.c.artifact == artifact))
     _add_inputs(transaction, {artifact: product})
@@ -122,7 +132,7 @@ _PLAIN = ("type", "release", "collection", "instrument", "detector", "band", "ex
 
 
 def _columns(product: Product) -> dict[str, Any]:
-    return {**{name: getattr(product, name) for name in _PLAIN}, "metadata": dict(product.metadata)}
+    return {**{name: getattr(product, name) for name in _PLAIN}, "metadata": product.encoded()}
 
 
 def _cells(products: Sequence[Product]) -> list[int | None]:
