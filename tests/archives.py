@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -93,3 +96,25 @@ def snapshot(endpoint: Endpoint) -> dict[str, Any]:
             if table.name not in ("process", "arrival")
         }
     return {"files": files, "ledger": rows}
+
+
+def run_verb(endpoint: Endpoint, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What ``archive`` says to these arguments, as a process of its own at this endpoint."""
+    config = endpoint.config
+    settings = {"ARCHIVE_HOME": str(config.home), "ARCHIVE_DESCRIPTIONS": str(config.descriptions)}
+    settings |= {"ARCHIVE_RESERVE": "0"} | ({"ARCHIVE_DATABASE": config.database} if config.database else {})
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ARCHIVE_")}
+    return subprocess.run(
+        [sys.executable, "-m", "archive.cli", *arguments],
+        env=inherited | settings | environment,
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def silence(endpoint: Endpoint) -> None:
+    """Let the leases of all processes end now, as that of one which was killed does a little later."""
+    with endpoint.ledger.write() as transaction:
+        transaction.execute(schema.process.update().values(lease="2000-01-01T00:00:00.000000Z"))

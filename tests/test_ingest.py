@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from archive.ledger import arrivals, files, incidents, products, replicas, schem
 from archive.ledger.arrivals import Arrival
 from archive.ledger.files import Known
 from tests import clusters
-from tests.archives import make, reopened, snapshot
+from tests.archives import make, reopened, run_verb, silence, snapshot
 from tests.observations import DIFFERENCE, LSST, image
 
 TERMS = Terms("other", "sp_test", "notes")
@@ -377,22 +376,6 @@ def test_who_was_taken_for_dead_registers_nothing(
     assert known(endpoint, f"{PLACE}/night/0.txt") == {}
 
 
-def archive(endpoint: Endpoint, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own."""
-    config = endpoint.config
-    settings = {"ARCHIVE_HOME": str(config.home), "ARCHIVE_DESCRIPTIONS": str(config.descriptions)}
-    settings |= {"ARCHIVE_RESERVE": "0"} | ({"ARCHIVE_DATABASE": config.database} if config.database else {})
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ARCHIVE_")}
-    return subprocess.run(
-        [sys.executable, "-m", "archive.cli", *arguments],
-        env=inherited | settings | environment,
-        cwd=Path(__file__).parent.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 STEPS = [label for label in LABELS if label.startswith(("ingest", "store"))]
 
 
@@ -402,13 +385,12 @@ STEPS = [label for label in LABELS if label.startswith(("ingest", "store"))]
 @pytest.mark.parametrize("step", STEPS)
 def test_killed(step: str, endpoint: Endpoint, night: Path) -> None:
     command = ("ingest", str(night), "--type", "other", "--release", "sp_test", "--collection", "notes")
-    killed = archive(endpoint, *command, **{VARIABLE: f"{step}=kill"})
+    killed = run_verb(endpoint, *command, **{VARIABLE: f"{step}=kill"})
     assert killed.returncode == -9, killed.stderr
     uris = [f"{PLACE}/night/{number}.txt" for number in range(5)]
     assert len(known(endpoint, *uris)) in (0, 5)
-    with endpoint.ledger.write() as transaction:
-        transaction.execute(schema.process.update().values(lease="2000-01-01T00:00:00.000000Z"))
-    done = archive(endpoint, *command)
+    silence(endpoint)
+    done = run_verb(endpoint, *command)
     assert done.returncode == 0, done.stderr
     assert len(known(endpoint, *uris)) == 5
     stored, registered = stored_and_registered(endpoint)
@@ -419,12 +401,12 @@ def test_killed(step: str, endpoint: Endpoint, night: Path) -> None:
 @pytest.mark.parametrize(("step", "error"), list(zip(STEPS, itertools.cycle(["ENOSPC", "EIO"]), strict=False)))
 def test_a_disk_that_fails(step: str, error: str, endpoint: Endpoint, night: Path) -> None:
     command = ("ingest", str(night), "--type", "other", "--release", "sp_test", "--collection", "notes")
-    failed = archive(endpoint, *command, **{VARIABLE: f"{step}={error}"})
+    failed = run_verb(endpoint, *command, **{VARIABLE: f"{step}={error}"})
     assert failed.returncode == FatalFault.exit_code
     assert "Traceback" not in failed.stderr
     stored, registered = stored_and_registered(endpoint)
     assert stored == registered
-    done = archive(endpoint, *command)
+    done = run_verb(endpoint, *command)
     assert done.returncode == 0, done.stderr
     stored, registered = stored_and_registered(endpoint)
     assert stored == registered
@@ -560,15 +542,15 @@ def test_manifests_that_are_wrong(old: Endpoint, tmp_path: Path, text: str, mess
 def test_the_verb(endpoint: Endpoint, night: Path) -> None:
     command = ("ingest", "--type", "other", "--release", "sp_test", "--collection", "notes")
     (night / "bad.fits").write_bytes(b"SIMPLE")
-    done = archive(endpoint, *command, str(night), "--json", "--reason", "first")
+    done = run_verb(endpoint, *command, str(night), "--json", "--reason", "first")
     assert done.returncode == 2
     facts = json.loads(done.stdout)
     assert facts["counts"] == {"new": 6, "refused": 1}
     assert {each["status"] for each in facts["files"]} == {"new", "refused"}
-    again = archive(endpoint, *command, str(night / "0.txt"), str(night / "1.txt"))
+    again = run_verb(endpoint, *command, str(night / "0.txt"), str(night / "1.txt"))
     assert (again.returncode, again.stdout) == (0, "2 files ingested.\n"), "names are told from beside the paths given"
     digest = f"sha256:{hashlib.sha256(b'file 2').hexdigest()}"
-    assert archive(endpoint, *command, str(night / "2.txt"), "--digest", digest).returncode == 0
-    assert "must be given" in archive(endpoint, "ingest", str(night)).stderr
-    assert "there is no '='" in archive(endpoint, *command, str(night), "--set", "a").stderr
-    assert "is no date" in archive(endpoint, *command, str(night), "--public-from", "soon").stderr
+    assert run_verb(endpoint, *command, str(night / "2.txt"), "--digest", digest).returncode == 0
+    assert "must be given" in run_verb(endpoint, "ingest", str(night)).stderr
+    assert "there is no '='" in run_verb(endpoint, *command, str(night), "--set", "a").stderr
+    assert "is no date" in run_verb(endpoint, *command, str(night), "--public-from", "soon").stderr
