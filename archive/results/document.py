@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from copy import deepcopy
-from functools import cached_property
+from copy import copy, deepcopy
+from functools import cached_property, lru_cache
 
 from lxml import etree
 from lxml.builder import ElementMaker
@@ -30,6 +30,10 @@ _ROWS = b"<?rows here?>"
 
 Info = tuple[str, str, str]
 Nulls = Callable[[Column], int | None]
+
+
+def _no_null(column: Column) -> None:
+    return None
 
 
 def unique(names: Iterable[str], *, folded: bool = False, taken: Iterable[str] = ()) -> tuple[str, ...]:
@@ -82,29 +86,37 @@ class Document:
         data: etree._Element | None = None,
         *,
         columns: Sequence[Column] | None = None,
-        nulls: Nulls = lambda column: None,
+        nulls: Nulls = _no_null,
     ) -> None:
         self._result = result
-        described = result.columns if columns is None else columns
-        table = E.TABLE(*_fields(described, nulls))
+        fields, systems = _described(tuple(result.columns if columns is None else columns), nulls)
+        table = E.TABLE(*map(copy, fields))
         if data is not None:
             table.append(E.DATA(data))
         self._results = E.RESOURCE(
             info("QUERY_STATUS", "OK"),
             *(info(*each) for each in _said(result, envelope)),
-            *_systems(described),
+            *map(copy, systems),
             table,
             type="results",
         )
         self._root = E.VOTABLE(self._results, *map(deepcopy, envelope.resources), version=VERSION)
 
     @cached_property
+    def _around(self) -> tuple[bytes, bytes]:
+        """What is before and after the rows while nothing is said of how the query ended."""
+        head, _, tail = xml_bytes(self._root).partition(_ROWS)
+        return head, tail
+
+    @property
     def head(self) -> bytes:
         """Everything before the rows."""
-        return xml_bytes(self._root).partition(_ROWS)[0]
+        return self._around[0]
 
     def tail(self, *infos: Info) -> bytes:
         """Everything after the rows, with how the query ended; to be asked once, when the rows are exhausted."""
+        if not (infos or ending(self._result)):
+            return self._around[1]
         return self.whole(*infos).partition(_ROWS)[2]
 
     def whole(self, *infos: Info) -> bytes:
@@ -166,6 +178,14 @@ def _said(result: Result, envelope: Envelope) -> Iterable[Info]:
         yield ("TOKEN", result.token, "")
     for note in result.notes:
         yield ("NOTE", "note", note)
+
+
+@lru_cache(maxsize=64)
+def _described(
+    columns: tuple[Column, ...], nulls: Nulls
+) -> tuple[tuple[etree._Element, ...], tuple[etree._Element, ...]]:
+    """The FIELDs of ``columns`` and the systems that they name, to be copied: the same columns are sent often."""
+    return tuple(_fields(columns, nulls)), tuple(_systems(columns))
 
 
 def _fields(columns: Sequence[Column], nulls: Nulls) -> Iterable[etree._Element]:
