@@ -74,7 +74,7 @@ def counted(site: PostgresSite, query: str) -> tuple[int, int]:
 
 
 def answered(site: PostgresSite, query: str) -> tuple[int, int]:
-    """As ``counted``, coming again where the answer is 503: on a machine that is busy with other things turns are few."""
+    """As ``counted``, coming again where the answer is 503: on a machine that is busy otherwise turns are few."""
     for _ in range(20):
         status, lines = counted(site, query)
         if status != 503:
