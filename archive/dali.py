@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import secrets
+import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ CHALLENGE = 'Bearer realm="archive"'
 OVERFLOW = "X-Archive-Overflow"  # on answers that are known to be cut when they begin: "rows=" and how many are sent
 
 _SHORT = 2000  # rows; an answer that has no more is sent whole
+_MOMENT = 0.3  # seconds; an answer that is not known to be short by then is sent as it comes
 _WORTH_PACKING = 1400  # bytes: what fits into one packet is not compressed
 _PLAIN = Envelope()
 _log = logging.getLogger(__name__)
@@ -208,20 +210,23 @@ def answered(result: Result, format_: Format, request: Request, envelope: Envelo
 def _primed(result: Result) -> tuple[int, bool]:
     """Draw the first batch of ``result``, so that what fails at once fails now; if it is short, look whether more come.
 
-    Returns the rows drawn and whether they are all.
+    A join may give its few rows in many batches: they are awaited for a moment, which costs less than to ask
+    beforehand how many there will be. Returns the rows drawn and whether they are all.
     """
     drawn: list[pa.RecordBatch] = []
-    ended = False
+    rows, ended, until = 0, False, time.monotonic() + _MOMENT
     try:
-        while len(drawn) < 2 and not ended and (not drawn or drawn[0].num_rows <= _SHORT):
+        while not ended and rows <= _SHORT and (len(drawn) < 2 or time.monotonic() < until):
             batch = next(result.batches, None)
             ended = batch is None
-            drawn += [] if batch is None else [batch]
+            if batch is not None:
+                drawn.append(batch)
+                rows += batch.num_rows
     except BaseException:
         result.close()
         raise
     result.batches = itertools.chain(drawn, result.batches)
-    return sum(batch.num_rows for batch in drawn), ended or result.overflowed
+    return rows, ended or result.overflowed
 
 
 def gzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:

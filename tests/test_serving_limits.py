@@ -10,6 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from lxml import etree
 
+from archive import dali
 from archive.config import Config
 from archive.faults import TransientFault, UsageFault
 from archive.query import Question
@@ -26,6 +27,20 @@ def serving() -> Scripted:
 @pytest.fixture
 def client(serving: Scripted) -> FlaskClient:
     return app(serving).test_client()
+
+
+def test_few_rows_that_come_in_many_batches_are_sent_whole(
+    client: FlaskClient, serving: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dali, "_MOMENT", 60.0)
+    serving.reply = lambda question: iter(rows(7).to_batches(max_chunksize=1))
+    answer = client.post("/tap/sync", data=ASK)
+    assert "Content-Length" in answer.headers
+    monkeypatch.setattr(dali, "_MOMENT", 0.0)
+    serving.reply = lambda question: iter(rows(7).to_batches(max_chunksize=1))
+    slow = client.post("/tap/sync", data=ASK)
+    assert "Content-Length" not in slow.headers
+    assert slow.data == answer.data
 
 
 def test_an_answer_known_to_be_cut_says_so_in_a_header_and_in_words(client: FlaskClient, serving: Scripted) -> None:

@@ -74,11 +74,12 @@ def parse_cell(text: str | None, shape: Shape, table: str, row: int) -> object:
     if text is None or text == "":
         return None
     datatype = shape.column.datatype
-    if datatype.is_text:
+    parser = _PARSERS.get(datatype)
+    if parser is None:
         return text
     try:
-        if shape.is_scalar:
-            value = _PARSERS[datatype](text.strip())
+        if shape.column.arraysize is None:
+            value = parser(text.strip())
             return None if shape.null is not None and value == shape.null else value
         return _array(text, datatype)
     except (ValueError, OverflowError, KeyError) as error:
@@ -123,6 +124,7 @@ def _number(text: str) -> float | None:
     return float(text) if text else None
 
 
+# Of all that is not text.
 _PARSERS: dict[Datatype, Callable[[str], object]] = {
     Datatype.BOOLEAN: _boolean,
     Datatype.BIT: _boolean,

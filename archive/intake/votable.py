@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from lxml import etree
 
@@ -87,7 +88,7 @@ def _events(content: bytes, table: _Table) -> Iterator[tuple[str, str, etree._El
     safe = {"resolve_entities": False, "load_dtd": False, "no_network": True}
     parser = etree.iterparse(source, ("start", "end"), huge_tree=True, remove_comments=True, remove_pis=True, **safe)
     for event, element in parser:
-        tag = element.tag.rpartition("}")[2]
+        tag = _name(element.tag)
         started = event == "start"
         depth += 1 if started else -1
         if depth > _DEEPEST:
@@ -108,6 +109,12 @@ def _events(content: bytes, table: _Table) -> Iterator[tuple[str, str, etree._El
         if others > _MOST_ELEMENTS:
             raise UsageFault(f"{table.name} has more than {_MOST_ELEMENTS:,} elements beside its rows.")
         yield event, tag, element
+
+
+@lru_cache(maxsize=64)
+def _name(tag: str) -> str:
+    """Without its namespace."""
+    return tag.rpartition("}")[2]
 
 
 def _take(event: str, tag: str, element: etree._Element, table: _Table) -> None:

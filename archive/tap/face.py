@@ -80,10 +80,11 @@ class TapFace:
             begin=asked.begin,
         )
         note.result = result = self._serving.answer(question)
-        result.rest, result.onward = rest.in_words(config, self._base), rest.next_piece(parameters, self._base)
+        base = self._base
+        result.rest, result.onward = rest.in_words(config, base), rest.next_piece(parameters, base)
         response = dali.answered(result, asked.format, request)
         if dali.OVERFLOW in response.headers:
-            response.headers["Link"] = rest.links(result, self._base)
+            response.headers["Link"] = rest.links(result, base)
         return response
 
     def capabilities(self) -> Response:
