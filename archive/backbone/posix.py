@@ -81,11 +81,12 @@ class PosixStore(Store):
     def stage(self, owner: str) -> Staged:
         self._check_writable()
         folder = self.root / STAGING / owner
-        self._check_there()  # the folder is never made here: on whatever disk it would be, it is not the store's
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise unwritable(error) from error
+        if not folder.is_dir():
+            self._check_there()  # the root is never made here: on whatever disk it would be, it is not the store's
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise unwritable(error) from error
         return Staged(self, self._disk, folder / secrets.token_hex(8))
 
     def commit_all(self, files: Sequence[tuple[Staged, str]]) -> None:
@@ -94,12 +95,16 @@ class PosixStore(Store):
         side_by_side(lambda staged: staged.close(), [staged for staged, _, _ in targets])
         step("store.flushed")
         named: list[str] = []
+        held: set[Path] = set()  # folders that hold a file of these, so nobody removes them
         try:
             for staged, path, target in targets:
+                if target.parent not in held:
+                    self._make_folder(target.parent)
                 self._name(staged.path, path, target)
+                held.add(target.parent)
                 named.append(path)
             step("store.named")
-            side_by_side(self._disk.fsync_dir, list({target.parent for _, _, target in targets}))
+            side_by_side(self._disk.fsync_dir, list(held))
         except BaseException as error:
             for path in named:
                 self.delete(path)
@@ -110,7 +115,6 @@ class PosixStore(Store):
     def _name(self, staged: Path, path: str, target: Path) -> None:
         """Another process may remove an empty folder as soon as it is made: then it is made again."""
         for left in reversed(range(_TRIES)):
-            self._make_folder(target.parent)
             try:
                 self._disk.rename(staged, target)
                 break
@@ -119,6 +123,7 @@ class PosixStore(Store):
             except FileNotFoundError:
                 if not left or not staged.exists():
                     raise
+                self._make_folder(target.parent)
 
     def _make_folder(self, folder: Path) -> None:
         """Make a folder and its parents so that they survive a power cut.
@@ -232,13 +237,24 @@ class PosixStore(Store):
 
 def side_by_side(work: Callable[[T], object], items: Sequence[T]) -> None:
     """Do ``work`` for all ``items``; what fails is raised when all have ended."""
+    waiting, failed = iter(items), list[BaseException]()
+
+    def take() -> None:
+        for item in waiting:  # each thread takes the next one itself: handing each over costs more than a flush
+            try:
+                work(item)
+            except BaseException as error:
+                failed.append(error)
+
     if len(items) < 2:
-        for item in items:
-            work(item)
-        return
-    with ThreadPoolExecutor(min(len(items), _SIDE_BY_SIDE)) as threads:
-        for future in [threads.submit(work, item) for item in items]:
-            future.result()
+        take()
+    else:
+        count = min(len(items), _SIDE_BY_SIDE)
+        with ThreadPoolExecutor(count) as threads:
+            for _ in range(count):
+                threads.submit(take)
+    if failed:
+        raise failed[0]
 
 
 def _inode(folder: Path) -> int | None:
