@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 from urllib.parse import quote
 
 from archive.backbone import reserve
@@ -43,6 +43,8 @@ _BATCHES = (16, 256)  # fewest and most files of a batch: enough to flush side b
 _SECONDS = 0.15  # that the transaction of a batch should take
 _STEP = 64 << 20  # bytes claimed at a time for a file whose size nobody knows
 _COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)*")
+
+T = TypeVar("T")
 
 Progress = Callable[[str, int], None]
 """Told as work goes on: "read" and how many more bytes were, "files" and how many more are done."""
@@ -262,7 +264,7 @@ class _Run:
         with self._endpoint.ledger.read() as transaction:
             known = files.find(transaction, map(self._uri, requests))
         found = []
-        for each in readers.map(lambda request: self._receive_one(request, known.get(self._uri(request))), requests):
+        for each in _each(readers, lambda request: self._receive_one(request, known.get(self._uri(request))), requests):
             if isinstance(each, Received):
                 found.append(each)
             else:
@@ -367,6 +369,27 @@ class _Claim:
         if not self.over:
             with self._endpoint.ledger.write() as transaction:
                 arrivals.end(transaction, [self._arrival.id])
+
+
+def _each(threads: ThreadPoolExecutor, work: Callable[[Request], T], requests: Sequence[Request]) -> list[T]:
+    """``work`` done for each of ``requests``, in their order. A thread takes the next one itself when it has done one:
+    to hand over each would cost more than to read a small file. After a failure no more are begun.
+    """
+    done: dict[int, T] = {}
+    waiting = iter(enumerate(requests))
+
+    def take() -> None:
+        try:
+            for at, request in waiting:
+                done[at] = work(request)
+        except BaseException:
+            for _ in waiting:
+                pass
+            raise
+
+    for future in [threads.submit(take) for _ in range(min(_READERS, len(requests)))]:
+        future.result()
+    return [done[at] for at in range(len(requests))]
 
 
 def _check_name(request: Request) -> None:

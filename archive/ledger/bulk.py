@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import JSON, Column, Connection, Table, func, select
+from sqlalchemy import JSON, Column, ColumnElement, Connection, Table, any_, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement
@@ -16,6 +17,13 @@ from sqlalchemy.sql.expression import ClauseElement
 _FEW = 8  # rows that are not worth a COPY
 _NULL = r"\N"  # of COPY's text format
 _SPECIAL = re.compile(r"[\\\n\t\r]")  # stand for something else there
+
+
+def among(transaction: Connection, column: Column[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Whether ``column`` has one of many ``values``: on PostgreSQL one parameter, since each costs much there."""
+    if transaction.dialect.name == "postgresql":
+        return column == any_(bindparam(None, list(values), ARRAY(column.type)))
+    return column.in_(values)
 
 
 class Encoded(str):

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from archive.faults import TransientFault, UsageFault
 from archive.ledger import events, replicas, schema
-from archive.ledger.bulk import insert_all, numbers
+from archive.ledger.bulk import among, insert_all, numbers
 from archive.ledger.database import now
 from archive.ledger.events import Json
 from archive.ledger.replicas import Has, Place
@@ -99,7 +99,8 @@ def find(transaction: Connection, uris: Iterable[str]) -> dict[str, Known]:
     table, wanted = schema.artifact, list(uris)
     rows: list[Row[Any]] = []
     for start in range(0, len(wanted), _AT_ONCE):
-        rows += transaction.execute(select(table).where(table.c.uri.in_(wanted[start : start + _AT_ONCE]))).all()
+        these = among(transaction, table.c.uri, wanted[start : start + _AT_ONCE])
+        rows += transaction.execute(select(table).where(these)).all()
     places = replicas.good(transaction, [row.id for row in rows])
     return {row.uri: Known(row.id, _artifact(row, places.get(row.id)), row.retracted) for row in rows}
 
@@ -110,7 +111,8 @@ def kept(transaction: Connection, uris: Sequence[str]) -> set[str]:
     here = select(table.c.uri).join(copy, copy.c.artifact == table.c.id).where(copy.c.has == Has.PRESENT)
     found: set[str] = set()
     for start in range(0, len(uris), _AT_ONCE):
-        found |= set(transaction.execute(here.where(table.c.uri.in_(uris[start : start + _AT_ONCE]))).scalars())
+        these = among(transaction, table.c.uri, uris[start : start + _AT_ONCE])
+        found |= set(transaction.execute(here.where(these)).scalars())
     return found
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Row, select
 
 from archive.ledger import incidents, schema
-from archive.ledger.bulk import insert_all
+from archive.ledger.bulk import among, insert_all
 from archive.ledger.database import now
 
 T = TypeVar("T")
@@ -139,7 +139,7 @@ def owners(transaction: Connection, store: str, paths: Sequence[str]) -> dict[st
     own = select(table.c.path, file.c.uri).join(file, file.c.id == table.c.artifact)
     found: dict[str, str] = {}
     for some in _chunks(paths):
-        here = (table.c.store == store) & table.c.path.in_(some) & table.c.bundle.is_(None)
+        here = (table.c.store == store) & among(transaction, table.c.path, some) & table.c.bundle.is_(None)
         found |= {row.path: row.uri for row in transaction.execute(own.where(here))}
     return found
 
