@@ -39,6 +39,7 @@ class Config:
     public_url: str | None = None  # where users reach the service, if it is not what their requests say
     descriptions: Path | None = None  # folder of release descriptions, looked into before those shipped
     stores: tuple[str, ...] = ()  # where files are kept: "name=file:///folder"; "main" is in the home unless told
+    copies: tuple[str, ...] = ()  # stores that, beside "main", take a copy of each file before it counts as kept
     reserve: int = 2 * 10**9  # bytes free on a store's disk that nothing which comes in may touch
     threads: int | None = None  # that the queries of one process may use
     memory: str | None = None  # that the queries of one process may use, such as "4GB"
@@ -146,7 +147,7 @@ def _beside(place: Path, name: str, value: Any) -> Any:
 
 
 _FOLDERS = ("descriptions", "scratch")
-_LISTS = ("stores",)
+_LISTS = ("stores", "copies")
 
 
 def _values(given: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:

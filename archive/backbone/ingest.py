@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from archive.backbone import reserve
 from archive.backbone.endpoint import Endpoint
+from archive.backbone.further import Further
 from archive.backbone.receiving import Outcome, Received, Request, Status, Terms, receive
 from archive.backbone.registering import Registering, Who
 from archive.backbone.registrar import sweep_abandoned
@@ -112,7 +113,8 @@ class Intake:
 
     def __exit__(self, *_: object) -> None:
         if self._own and not self._dry:
-            self._endpoint.store.leave(self._attendance.id)
+            for name in (self._endpoint.store.name, *self._endpoint.config.copies):
+                self._endpoint.stores[name].leave(self._attendance.id)
             self._attendance.leave()
 
     def take(
@@ -193,7 +195,7 @@ class _Run:
         self._told = told
         self._dry = dry
         self._most = _FIRST_BATCH
-        self._claim = _Claim(endpoint, arrival)
+        self._claim = _Claim(endpoint, arrival, self._registering.further)
         self._foreseen: dict[str, tuple[str, int]] = {}
         self._counts: Counter[Status] = Counter()
         self._refused: list[Outcome] = []
@@ -332,9 +334,10 @@ class _Run:
 class _Claim:
     """The room that a run has claimed in the store."""
 
-    def __init__(self, endpoint: Endpoint, arrival: Arrival) -> None:
+    def __init__(self, endpoint: Endpoint, arrival: Arrival, further: Further) -> None:
         self._endpoint = endpoint
         self._arrival = arrival
+        self._further = further
         self._size = 0
         self._lock = threading.Lock()
         self.over = True
@@ -348,6 +351,7 @@ class _Claim:
             return
         reserve.claim(self._endpoint, self._endpoint.store, self._arrival, size, new=True)
         self._size, self.over = size, False
+        self._further.claim(size, new=True)
 
     def growing(self, *, known: bool) -> Callable[[int], None]:
         """To be told of each piece of a file; where its size was not ``known``, room is claimed as it comes."""
@@ -361,6 +365,7 @@ class _Claim:
                 with self._lock:
                     self._size += _STEP
                     reserve.claim(self._endpoint, self._endpoint.store, self._arrival, self._size, new=False)
+                    self._further.claim(self._size, new=False)
 
         return grow
 
@@ -368,7 +373,7 @@ class _Claim:
         """Give back what is left."""
         if not self.over:
             with self._endpoint.ledger.write() as transaction:
-                arrivals.end(transaction, [self._arrival.id])
+                arrivals.end(transaction, [self._arrival.id, *self._further.ids])
 
 
 def _each(threads: ThreadPoolExecutor, work: Callable[[Request], T], requests: Sequence[Request]) -> list[T]:

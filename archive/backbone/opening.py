@@ -41,6 +41,12 @@ def open_stores(config: Config) -> Mapping[str, Store]:
             raise _wrong(told, f"there are two stores called '{name}'")
         stores[name] = _store(config, told, name, url)
     stores.setdefault(MAIN, PosixStore(config.store, MAIN))
+    for name in config.copies:
+        if name == MAIN or name not in stores or not stores[name].writable:
+            raise UsageFault(
+                f"The setting copies names '{name}', which is no other store that takes files.",
+                f"Stores: {', '.join(stores)}. See the setting stores.",
+            )
     return stores
 
 

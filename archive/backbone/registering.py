@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy import Connection
 
 from archive.backbone.endpoint import Endpoint
+from archive.backbone.further import Further, Places
 from archive.backbone.receiving import Outcome, Received, Status
 from archive.backbone.registrar import remove_unregistered
 from archive.backbone.sources import Stored
@@ -45,6 +46,8 @@ class Registering:
     """Registers the batches of one arrival."""
 
     def __init__(self, endpoint: Endpoint, arrival: Arrival, who: Who) -> None:
+        self.further = Further(endpoint, arrival)
+        self._elsewhere: Places = {}  # further copies of the batch at hand
         self._endpoint = endpoint
         self._arrival = arrival
         self._who = who
@@ -86,7 +89,9 @@ class Registering:
         with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
             list(threads.map(lambda source: source.store.secure(source.path), [source for _, source in adopted]))
         places |= {id(each): Place(source.store.name, source.path, adopted=True) for each, source in adopted}
-        return [replace(each, artifact=replace(each.artifact, place=places.get(id(each)))) for each in received]
+        placed = [replace(each, artifact=replace(each.artifact, place=places.get(id(each)))) for each in received]
+        self._elsewhere = self.further.copy([each.artifact for each in placed if each.staged is not None])
+        return placed
 
     def _path(self, received: Received) -> str:
         return f"{self._arrival.folder}/{received.request.path}"
@@ -102,19 +107,25 @@ class Registering:
             self._add_new(transaction, found.new)
             left = self._restore(transaction, found.restored)
             if claimed is None:
-                arrivals.end(transaction, [self._arrival.id])
+                arrivals.end(transaction, [self._arrival.id, *self.further.ids])
             else:
-                arrivals.claim(transaction, self._arrival.id, claimed)
+                for arrival in (self._arrival.id, *self.further.ids):
+                    arrivals.claim(transaction, arrival, claimed)
             step("ingest.registering")
         used = {id(each) for each in (*found.new, *found.restored.values())}
-        unused = (each.artifact.place for each in placed if id(each) not in used)
-        return found.outcomes, left + [(self._store, place.path) for place in unused if place and not place.adopted]
+        unused = [each.artifact for each in placed if id(each) not in used]
+        places = (each.place for each in unused)
+        left += [(self._store, place.path) for place in places if place and not place.adopted]
+        left += self.further.unused(self._elsewhere, [each.uri for each in unused])
+        return found.outcomes, left
 
     def _add_new(self, transaction: Connection, new: Sequence[Received]) -> None:
         told = [(each.artifact, each.product.facts() if each.product else {}) for each in new]
         numbers = files.add_new(transaction, told)
         known = {number: each.product for number, each in zip(numbers, new, strict=True) if each.product is not None}
         products.add(transaction, known)
+        uris = {number: each.artifact.uri for number, each in zip(numbers, new, strict=True)}
+        self.further.register(transaction, self._elsewhere, uris)
         self._note(transaction, (each.artifact for each in new))
 
     def _restore(self, transaction: Connection, restored: dict[int, Received]) -> list[tuple[Store, str]]:
@@ -124,6 +135,14 @@ class Registering:
         places = {number: each.artifact.place for number, each in restored.items() if each.artifact.place}
         before = replicas.of(transaction, places)
         replicas.add(transaction, places)
+        self.further.register(
+            transaction, self._elsewhere, {number: each.artifact.uri for number, each in restored.items()}
+        )
+        now = {
+            number: {place.store: place.path for place in (*self._elsewhere.get(each.artifact.uri, ()), places[number])}
+            for number, each in restored.items()
+            if number in places
+        }
         for each in restored.values():
             incidents.close_incident(transaction, "bad-copy", each.artifact.uri)
             events.append(transaction, "restore", {"uri": each.artifact.uri})
@@ -132,7 +151,7 @@ class Registering:
             (self._endpoint.stores[copy.place.store], copy.place.path)
             for number, copies in before.items()
             for copy in copies
-            if copy.place.store == places[number].store and copy.place.path != places[number].path
+            if now[number].get(copy.place.store, copy.place.path) != copy.place.path
             if not copy.place.adopted and copy.place.bundle is None
         ]
 
@@ -143,8 +162,9 @@ class Registering:
 
     def _withdraw(self) -> None:
         """Take back names that did not become facts; a commit whose outcome is unknown is looked up."""
-        if self._arrival.folder is not None:
-            remove_unregistered(self._endpoint, self._arrival.store, self._arrival.folder)
+        for arrival in (self._arrival, *self.further.arrivals):
+            if arrival.folder is not None:
+                remove_unregistered(self._endpoint, arrival.store, arrival.folder)
 
 
 def taken_places(transaction: Connection, artifacts: Iterable[Artifact]) -> dict[str, UsageFault]:

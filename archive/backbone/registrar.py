@@ -18,8 +18,9 @@ from sqlalchemy import Connection
 
 from archive.backbone import reserve
 from archive.backbone.endpoint import Endpoint
+from archive.backbone.further import Further, Places
 from archive.backbone.steps import step
-from archive.backbone.stores import Staged
+from archive.backbone.stores import Staged, Store
 from archive.ledger import arrivals, files, replicas
 from archive.ledger.files import Artifact
 from archive.ledger.processes import living
@@ -41,19 +42,22 @@ class Arrival:
         self._attendance = endpoint.attend("ingest")
         self.id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{self._attendance.id[:_SHORT]}"
         self._arrival = arrivals.Arrival(self.id, self._attendance.id, endpoint.store.name, None)
+        self._further = Further(endpoint, self._arrival)
         self._named: list[tuple[Staged, Artifact]] = []
 
     def __enter__(self) -> Self:
         self._attendance.begin()
         sweep_abandoned(self._endpoint)
         with self._endpoint.ledger.write() as transaction:
-            arrivals.begin(transaction, self._arrival)
+            for arrival in (self._arrival, *self._further.arrivals):
+                arrivals.begin(transaction, arrival)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._endpoint.store.leave(self._attendance.id)
+        self._further.leave()
         with self._endpoint.ledger.write() as transaction:
-            arrivals.end(transaction, [self.id])
+            arrivals.end(transaction, [self.id, *self._further.ids])
         self._attendance.leave()
 
     def claim(self, size: int) -> None:
@@ -63,6 +67,7 @@ class Arrival:
             TransientFault: there is not so much room.
         """
         reserve.claim(self._endpoint, self._endpoint.store, self._arrival, size, new=False)
+        self._further.claim(size, new=False)
 
     def copy(self, source: Path, progress: Callable[[int], None] = lambda size: None) -> Staged:
         """A byte-for-byte copy of ``source``, not yet named."""
@@ -90,28 +95,33 @@ class Arrival:
         """Give the named files their names and register them with all ``facts`` in one transaction."""
         placed = [artifact for _, artifact in self._named]
         self._endpoint.store.commit_all([(staged, artifact.here.path) for staged, artifact in self._named])
+        elsewhere: Places = {}
         try:
             step("load.named")
+            elsewhere = self._further.copy(placed)
             with self._endpoint.ledger.write() as transaction:
                 arrivals.check_own(transaction, self._arrival)
                 for staged, artifact in self._named:
                     place = replace(artifact.here, fingerprint=staged.fingerprint)
-                    files.add_artifact(transaction, replace(artifact, place=place))
+                    number = files.add_artifact(transaction, replace(artifact, place=place))
+                    self._further.register(transaction, elsewhere, {number: artifact.uri})
                 arrivals.note(transaction, self._endpoint.store.name, len(placed), sum(each.size for each in placed))
                 found = facts(transaction)
                 step("load.registering")
         except BaseException:
-            self._withdraw(placed)
+            self._withdraw(placed, elsewhere)
             raise
         step("load.registered")
         return found
 
-    def _withdraw(self, placed: list[Artifact]) -> None:
+    def _withdraw(self, placed: list[Artifact], elsewhere: Places) -> None:
         """Take back names that did not become facts; a commit whose outcome is unknown is looked up."""
         with self._endpoint.ledger.read() as transaction:
             orphans = [artifact for artifact in placed if not files.is_registered(transaction, artifact.uri)]
         for artifact in orphans:
             self._endpoint.store.delete(artifact.here.path)
+        for store, path in self._further.unused(elsewhere, [artifact.uri for artifact in orphans]):
+            store.delete(path)
 
 
 def sweep_abandoned(endpoint: Endpoint) -> None:
@@ -143,15 +153,20 @@ def sweep(endpoint: Endpoint, folder: str) -> None:
 
     The folders below it are called as the ``Arrival`` that made them.
     """
-    there = list(endpoint.store.paths(folder))
+    for name in (MAIN, *endpoint.config.copies):
+        _sweep(endpoint, endpoint.stores[name], folder)
+
+
+def _sweep(endpoint: Endpoint, store: Store, folder: str) -> None:
+    there = list(store.paths(folder))
     with endpoint.ledger.write() as transaction:
         arrivals.abandoned(transaction)  # who is dead now registers nothing any more, and only then it is looked up
         alive = {owner[:_SHORT] for owner in living(transaction)}
-        registered = replicas.paths(transaction, MAIN, folder)
+        registered = replicas.paths(transaction, store.name, folder)
     for path in there:
         made_by = path.removeprefix(f"{folder}/").partition("/")[0]
         if path not in registered and made_by.rpartition("-")[2] not in alive:
-            endpoint.store.delete(path)
+            store.delete(path)
 
 
 def register(endpoint: Endpoint, source: Path, path: str, media_type: str) -> Artifact:

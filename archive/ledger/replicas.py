@@ -133,6 +133,15 @@ def drop(transaction: Connection, artifacts: Sequence[int]) -> None:
         transaction.execute(table.update().where(theirs).values(want=Want.DROP))
 
 
+def sizes(transaction: Connection, numbers: Sequence[int]) -> list[int]:
+    """How many bytes these files have."""
+    file = schema.artifact
+    found: list[int] = []
+    for some in _chunks(numbers):
+        found += transaction.execute(select(file.c.size).where(file.c.id.in_(some))).scalars()
+    return found
+
+
 def owners(transaction: Connection, store: str, paths: Sequence[str]) -> dict[str, str]:
     """The URIs of the files that lie by themselves at these paths of the store; other paths are left out."""
     table, file = schema.replica, schema.artifact
