@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-_OPTIONS = "-c listen_addresses= -c fsync=off -c full_page_writes=off -c max_connections=50"
+_OPTIONS = "-c listen_addresses= -c fsync=off -c full_page_writes=off -c max_connections=200"
 _FORGETFUL = "-c synchronous_commit=off"  # what was committed in its last moments is lost when it is killed
 
 

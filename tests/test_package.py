@@ -19,7 +19,7 @@ def test_the_wheel_is_whole(tmp_path: Path) -> None:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree)
     wanted = {path.relative_to(tree).as_posix() for path in (tree / "archive").rglob("*") if path.is_file()}
-    wanted |= {f"archive/schema/{path.name}" for path in (tree / "schema").glob("*.yaml")}
+    wanted |= {f"archive/{path.relative_to(tree).as_posix()}" for path in (tree / "schema").rglob("*.yaml")}
 
     wheels = tmp_path / "wheels"
     build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels)]

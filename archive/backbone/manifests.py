@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -81,7 +83,8 @@ def register(
     """
     run = _Run(endpoint, by, reason, dry_run, progress)
     listed = _lines(endpoint, manifest)
-    with ThreadPoolExecutor(1) as worker:  # the next lines are understood while the database is at work
+    # The next lines are understood while the database is at work.
+    with _taking_turns_quickly(), ThreadPoolExecutor(1) as worker:
         waiting: Future[None] | None = None
         while batch := list(islice(listed, _BATCH)):
             if waiting is not None:
@@ -90,6 +93,17 @@ def register(
         if waiting is not None:
             waiting.result()
     return Registered(run.new, run.known, run.present, tuple(run.refused))
+
+
+@contextmanager
+def _taking_turns_quickly() -> Iterator[None]:
+    """Threads wait shorter for each other: as it is, each answer of the database waits 5 ms for its turn."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(0.0002)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
 
 
 class _Run:
