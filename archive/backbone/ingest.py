@@ -37,7 +37,7 @@ from archive.products import ProductTypes, product_types
 from archive.releases import find
 
 _FOLDER = "products"
-_READERS = 8  # files that are read at once
+_READERS = 4  # files that are read at once
 _BATCH_BYTES = 256 << 20  # after so much a batch is ended, so that large files count soon
 _FIRST_BATCH = 64  # files
 _BATCHES = (16, 256)  # fewest and most files of a batch: enough to flush side by side while the next ones are read

@@ -37,7 +37,7 @@ from archive.ledger.products import Product
 from archive.ledger.replicas import MAIN, Has, Place
 from archive.products import ProductTypes, product_types
 
-_BATCH = 500  # files of a transaction: others wait for 0.2 s at most
+_BATCH = 800  # files of a transaction: others wait for 0.2 s at most
 _READERS = 8
 _TEXTS = ("instrument", "detector", "band", "exposure")
 _NUMBERS = ("t_min", "t_max", "ra", "dec")
