@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from archive.backbone import catalogs, publish
 from archive.backbone.endpoint import Endpoint
-from archive.config import Config
-from archive.ledger import Site
 from archive.releases import examine
-from tests.test_versions import SAMPLE, asked, described, move_on
+from tests.test_versions import asked, described, endpoint, move_on
+
+__all__ = ["endpoint"]
 
 UNITS = """
 versions:
@@ -63,17 +61,6 @@ QUERIES = (
     "SELECT star_id FROM dr1.star WHERE 1 = CONTAINS(POINT(ra, dec), CIRCLE(80, -5, 9)) ORDER BY vt_mag",
     "SELECT COUNT(*) AS n, MIN(vt_mag) AS m FROM dr1.star GROUP BY field_id HAVING COUNT(*) > 40 ORDER BY 1, 2",
 )
-
-
-@pytest.fixture
-def endpoint(tmp_path: Path) -> Iterator[Endpoint]:
-    described(tmp_path / "schema", "")
-    config = Config(home=tmp_path / "home", descriptions=tmp_path / "schema", grace=0.0)
-    with Endpoint.create(config, Site("archive.test", "Tests", "tests@archive.test")) as made:
-        catalogs.load(made, "dr1", "star", [SAMPLE / "dr1.star.parquet"])
-        catalogs.load(made, "dr1", "field", [SAMPLE / "dr1.field.parquet"])
-        publish.publish(made, "dr1")
-        yield made
 
 
 @pytest.mark.requirement("DMS-DBB-REQ-0030")

@@ -86,14 +86,13 @@ class Further:
             )
         return staged
 
-    def register(self, transaction: Connection, places: Places, numbers: Mapping[int, str]) -> None:
-        """Say where the further copies of these files (number to URI) lie."""
+    def register(self, transaction: Connection, places: Places, files: Mapping[int, Artifact]) -> None:
+        """Say where the further copies of these files lie, by their numbers in the ledger."""
         for at, store in enumerate(self._stores):
-            placed = {number: places[uri][at] for number, uri in numbers.items() if places.get(uri)}
+            placed = {number: places[file.uri][at] for number, file in files.items() if places.get(file.uri)}
             if placed:
                 replicas.add(transaction, placed)
-                sizes = replicas.sizes(transaction, list(placed))
-                arrivals.note(transaction, store.name, len(placed), sum(sizes))
+                arrivals.note(transaction, store.name, len(placed), sum(files[number].size for number in placed))
 
     def unused(self, places: Places, uris: Iterable[str]) -> Iterator[tuple[Store, str]]:
         """Copies of files that were not registered after all."""

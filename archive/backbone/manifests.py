@@ -12,7 +12,6 @@ of role and URI), ``metadata``, and the searchable ``instrument``, ``detector``,
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +28,7 @@ from sqlalchemy import Connection
 from archive.backbone.endpoint import Endpoint
 from archive.backbone.registering import taken_places
 from archive.backbone.sources import Digest, unreadable
-from archive.backbone.stores import CHUNK, steps
+from archive.backbone.stores import steps
 from archive.faults import FatalFault, Fault, NotFound, UsageFault
 from archive.ledger import files, incidents, products, replicas
 from archive.ledger.files import Artifact, Known
@@ -178,19 +177,15 @@ class _Run:
     def _trouble(self, artifact: Artifact) -> Fault | None:
         """What is wrong with the copy."""
         place = artifact.here
-        content, size = hashlib.sha256(), 0
         try:
             store = self._endpoint.stores[place.store]
             with store.open(place.path) as opened:
-                while data := opened.read(CHUNK):
-                    content.update(data)
-                    size += len(data)
-                    self._progress("read", len(data))
+                sha256, size = opened.digest(lambda more: self._progress("read", more))
             store.secure(place.path)
         except NotFound as fault:
             return fault
-        if (content.hexdigest(), size) != artifact.content:
-            return UsageFault(f"It has {size:,} bytes with sha256 {content.hexdigest()}.", "It is not the file listed.")
+        if (sha256, size) != artifact.content:
+            return UsageFault(f"It has {size:,} bytes with sha256 {sha256}.", "It is not the file listed.")
         return None
 
 

@@ -124,8 +124,8 @@ class Registering:
         numbers = files.add_new(transaction, told)
         known = {number: each.product for number, each in zip(numbers, new, strict=True) if each.product is not None}
         products.add(transaction, known)
-        uris = {number: each.artifact.uri for number, each in zip(numbers, new, strict=True)}
-        self.further.register(transaction, self._elsewhere, uris)
+        here = {number: each.artifact for number, each in zip(numbers, new, strict=True)}
+        self.further.register(transaction, self._elsewhere, here)
         self._note(transaction, (each.artifact for each in new))
 
     def _restore(self, transaction: Connection, restored: dict[int, Received]) -> list[tuple[Store, str]]:
@@ -135,9 +135,8 @@ class Registering:
         places = {number: each.artifact.place for number, each in restored.items() if each.artifact.place}
         before = replicas.of(transaction, places)
         replicas.add(transaction, places)
-        self.further.register(
-            transaction, self._elsewhere, {number: each.artifact.uri for number, each in restored.items()}
-        )
+        here = {number: each.artifact for number, each in restored.items()}
+        self.further.register(transaction, self._elsewhere, here)
         now = {
             number: {place.store: place.path for place in (*self._elsewhere.get(each.artifact.uri, ()), places[number])}
             for number, each in restored.items()

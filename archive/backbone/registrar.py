@@ -104,7 +104,7 @@ class Arrival:
                 for staged, artifact in self._named:
                     place = replace(artifact.here, fingerprint=staged.fingerprint)
                     number = files.add_artifact(transaction, replace(artifact, place=place))
-                    self._further.register(transaction, elsewhere, {number: artifact.uri})
+                    self._further.register(transaction, elsewhere, {number: artifact})
                 arrivals.note(transaction, self._endpoint.store.name, len(placed), sum(each.size for each in placed))
                 found = facts(transaction)
                 step("load.registering")

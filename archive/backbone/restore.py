@@ -7,7 +7,6 @@ archive's ledger, as the last step: until then there is no archive, and restorin
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from collections import Counter
@@ -22,7 +21,7 @@ from archive.access import Role
 from archive.backbone import publish
 from archive.backbone.backup import FILES, Manifest, Stored, place_of, read_manifest, stored_files
 from archive.backbone.endpoint import Endpoint
-from archive.backbone.stores import CHUNK, Store
+from archive.backbone.stores import Store
 from archive.backbone.upgrading import stores_of, version
 from archive.config import Config
 from archive.faults import FatalFault, NotFound, UsageFault
@@ -164,15 +163,11 @@ def _store(stores: Mapping[str, Store], file: Stored) -> Store:
 
 def _digest(store: Store, path: str, progress: Progress) -> str | None:
     """The sha256 of what lies there; None if there is nothing."""
-    found = hashlib.sha256()
     try:
         with store.open(path) as file:
-            while data := file.read(CHUNK):
-                found.update(data)
-                progress("check", len(data))
+            return file.digest(lambda size: progress("check", size))[0]
     except NotFound:
         return None
-    return found.hexdigest()
 
 
 def _bring(store: Store, file: Stored, source: Path, progress: Progress) -> str:

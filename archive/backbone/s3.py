@@ -230,10 +230,7 @@ class S3Store(Store):
             fingerprint = _fingerprint(about)
         else:
             with self.open(path) as opened:
-                digest = hashlib.sha256()
-                while chunk := opened.read(CHUNK):
-                    digest.update(chunk)
-                right = digest.hexdigest() == staged.sha256
+                right = opened.digest()[0] == staged.sha256
                 fingerprint = opened.fingerprint
         if not right:
             raise FatalFault(

@@ -149,6 +149,19 @@ class Opened(ABC):
             FatalFault: the store fails.
         """
 
+    def digest(self, progress: Callable[[int], None] = lambda size: None) -> tuple[str, int]:
+        """The sha256 and number of the bytes that are left; ``progress`` is told the bytes of each step.
+
+        Raises:
+            FatalFault: the store fails.
+        """
+        found, size = hashlib.sha256(), 0
+        while data := self.read(CHUNK):
+            found.update(data)
+            size += len(data)
+            progress(len(data))
+        return found.hexdigest(), size
+
     @abstractmethod
     def close(self) -> None: ...
 

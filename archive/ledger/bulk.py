@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import JSON, Column, ColumnElement, Connection, Table, any_, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -14,9 +14,17 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement
 
+T = TypeVar("T")
+
+_AT_ONCE = 500  # values in one statement
 _FEW = 8  # rows that are not worth a COPY
 _NULL = r"\N"  # of COPY's text format
 _SPECIAL = re.compile(r"[\\\n\t\r]")  # stand for something else there
+
+
+def portions(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """``values`` in pieces that one statement takes."""
+    return (values[start : start + _AT_ONCE] for start in range(0, len(values), _AT_ONCE))
 
 
 def among(transaction: Connection, column: Column[Any], values: Sequence[Any]) -> ColumnElement[bool]:

@@ -10,12 +10,10 @@ from sqlalchemy import Connection, Row, func, select
 
 from archive.faults import TransientFault, UsageFault
 from archive.ledger import events, replicas, schema
-from archive.ledger.bulk import among, insert_all, numbers
+from archive.ledger.bulk import among, insert_all, numbers, portions
 from archive.ledger.database import now
 from archive.ledger.events import Json
 from archive.ledger.replicas import Has, Place
-
-_AT_ONCE = 500  # values in one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +96,8 @@ def find(transaction: Connection, uris: Iterable[str]) -> dict[str, Known]:
     """What is known of these names; those that were never registered are left out."""
     table, wanted = schema.artifact, list(uris)
     rows: list[Row[Any]] = []
-    for start in range(0, len(wanted), _AT_ONCE):
-        these = among(transaction, table.c.uri, wanted[start : start + _AT_ONCE])
+    for some in portions(wanted):
+        these = among(transaction, table.c.uri, some)
         rows += transaction.execute(select(table).where(these)).all()
     places = replicas.good(transaction, [row.id for row in rows])
     return {row.uri: Known(row.id, _artifact(row, places.get(row.id)), row.retracted) for row in rows}
@@ -110,8 +108,8 @@ def kept(transaction: Connection, uris: Sequence[str]) -> set[str]:
     table, copy = schema.artifact, schema.replica
     here = select(table.c.uri).join(copy, copy.c.artifact == table.c.id).where(copy.c.has == Has.PRESENT)
     found: set[str] = set()
-    for start in range(0, len(uris), _AT_ONCE):
-        these = among(transaction, table.c.uri, uris[start : start + _AT_ONCE])
+    for some in portions(uris):
+        these = among(transaction, table.c.uri, some)
         found |= set(transaction.execute(here.where(these)).scalars())
     return found
 
@@ -187,10 +185,8 @@ def add_new(
 def retract(transaction: Connection, due: Mapping[int, str]) -> None:
     """Take files back (numbers and URIs): they count as never delivered, but for their names, which stay taken."""
     table, time = schema.artifact, now()
-    waiting = list(due)
-    for start in range(0, len(waiting), _AT_ONCE):
-        these = table.c.id.in_(waiting[start : start + _AT_ONCE])
-        transaction.execute(table.update().where(these).values(retracted=time))
+    for some in portions(list(due)):
+        transaction.execute(table.update().where(table.c.id.in_(some)).values(retracted=time))
     replicas.drop(transaction, list(due))
     events.append_all(transaction, [("retract", {"uri": uri}) for uri in due.values()])
 

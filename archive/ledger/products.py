@@ -10,10 +10,8 @@ from sqlalchemy import Connection, Row, select
 
 from archive import sky
 from archive.ledger import events, schema
-from archive.ledger.bulk import Encoded, insert_all
+from archive.ledger.bulk import Encoded, insert_all, portions
 from archive.ledger.events import Json
-
-_AT_ONCE = 500  # values in one statement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +94,7 @@ def find(transaction: Connection, artifacts: Iterable[int]) -> dict[int, Version
     """What these files are; those that are no products are left out."""
     table, inputs, wanted = schema.product, schema.product_input, list(artifacts)
     found: dict[int, Versioned] = {}
-    for start in range(0, len(wanted), _AT_ONCE):
-        numbers = wanted[start : start + _AT_ONCE]
+    for numbers in portions(wanted):
         made_from: dict[int, list[tuple[str, str]]] = {}
         of_these = select(inputs).where(inputs.c.artifact.in_(numbers)).order_by(inputs.c.role, inputs.c.uri)
         for row in transaction.execute(of_these):

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeVar
 
 from sqlalchemy import Connection, select
 
 from archive.ledger import schema
-
-T = TypeVar("T")
-
-_AT_ONCE = 500  # values in one statement
+from archive.ledger.bulk import portions
 
 
 def made_from(transaction: Connection, sources: Mapping[int, str]) -> list[str]:
@@ -30,12 +26,12 @@ def made_from(transaction: Connection, sources: Mapping[int, str]) -> list[str]:
 def _next(transaction: Connection, sources: Mapping[int, str]) -> Iterator[tuple[int, str]]:
     table, derived, inputs = schema.artifact, schema.derived_from, schema.product_input
     kept = select(table.c.id, table.c.uri).where(table.c.retracted.is_(None))
-    for numbers in _chunks(list(sources)):
+    for numbers in portions(list(sources)):
         rows = transaction.execute(
             kept.join(derived, derived.c.artifact == table.c.id).where(derived.c.source.in_(numbers))
         )
         yield from ((row.id, row.uri) for row in rows)
-    for uris in _chunks(list(sources.values())):
+    for uris in portions(list(sources.values())):
         rows = transaction.execute(kept.join(inputs, inputs.c.artifact == table.c.id).where(inputs.c.uri.in_(uris)))
         yield from ((row.id, row.uri) for row in rows)
 
@@ -43,12 +39,8 @@ def _next(transaction: Connection, sources: Mapping[int, str]) -> Iterator[tuple
 def tables_of(transaction: Connection, artifacts: Iterable[int]) -> set[str]:
     """The qualified names of the tables into which these files were delivered, or whose parts they are."""
     found: set[str] = set()
-    for numbers in _chunks(list(artifacts)):
+    for numbers in portions(list(artifacts)):
         for table in (schema.delivery, schema.part):
             rows = transaction.execute(select(table.c.schema, table.c.table).where(table.c.artifact.in_(numbers)))
             found |= {f"{row.schema}.{row.table}" for row in rows}
     return found
-
-
-def _chunks(values: list[T]) -> Iterator[list[T]]:
-    return (values[start : start + _AT_ONCE] for start in range(0, len(values), _AT_ONCE))

@@ -8,20 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
 
 from sqlalchemy import Connection, Row, select
 
 from archive.ledger import incidents, schema
-from archive.ledger.bulk import among, insert_all
+from archive.ledger.bulk import among, insert_all, portions
 from archive.ledger.database import now
-
-T = TypeVar("T")
 
 MAIN = "main"
 """The store that every endpoint has."""
-
-_AT_ONCE = 500  # values in one statement
 
 
 class Has(StrEnum):
@@ -72,7 +67,7 @@ def add(transaction: Connection, placed: Mapping[int, Place], has: Has = Has.PRE
     """
     table = schema.replica
     checked = now() if has is Has.PRESENT else None
-    for numbers in () if new else _chunks(list(placed)):
+    for numbers in () if new else portions(list(placed)):
         stores = {placed[number].store for number in numbers}
         transaction.execute(table.delete().where(table.c.artifact.in_(numbers), table.c.store.in_(stores)))
     rows = [
@@ -97,7 +92,7 @@ def of(transaction: Connection, artifacts: Iterable[int]) -> dict[int, list[Repl
     """All copies of each of these files, those in the main store first."""
     table = schema.replica
     found: dict[int, list[Replica]] = {number: [] for number in artifacts}
-    for numbers in _chunks(list(found)):
+    for numbers in portions(list(found)):
         for row in transaction.execute(select(table).where(table.c.artifact.in_(numbers)).order_by(table.c.store)):
             found[row.artifact].append(_replica(row))
     for copies in found.values():
@@ -127,19 +122,10 @@ def mark_bad(transaction: Connection, artifact: int, store: str, found: str) -> 
 def drop(transaction: Connection, artifacts: Sequence[int]) -> None:
     """Nobody wants the copies of these files: what we stored is to be dropped, what we adopted is ours no more."""
     table = schema.replica
-    for numbers in _chunks(artifacts):
+    for numbers in portions(artifacts):
         theirs = table.c.artifact.in_(numbers)
         transaction.execute(table.delete().where(theirs, table.c.adopted))
         transaction.execute(table.update().where(theirs).values(want=Want.DROP))
-
-
-def sizes(transaction: Connection, numbers: Sequence[int]) -> list[int]:
-    """How many bytes these files have."""
-    file = schema.artifact
-    found: list[int] = []
-    for some in _chunks(numbers):
-        found += transaction.execute(select(file.c.size).where(file.c.id.in_(some))).scalars()
-    return found
 
 
 def owners(transaction: Connection, store: str, paths: Sequence[str]) -> dict[str, str]:
@@ -147,7 +133,7 @@ def owners(transaction: Connection, store: str, paths: Sequence[str]) -> dict[st
     table, file = schema.replica, schema.artifact
     own = select(table.c.path, file.c.uri).join(file, file.c.id == table.c.artifact)
     found: dict[str, str] = {}
-    for some in _chunks(paths):
+    for some in portions(paths):
         here = (table.c.store == store) & among(transaction, table.c.path, some) & table.c.bundle.is_(None)
         found |= {row.path: row.uri for row in transaction.execute(own.where(here))}
     return found
@@ -168,7 +154,3 @@ def _update(transaction: Connection, artifact: int, store: str, **values: str | 
 def _replica(row: Row[tuple[object, ...]]) -> Replica:
     place = Place(row.store, row.path, row.adopted, row.bundle, row.offset, row.fingerprint)
     return Replica(row.artifact, place, Has(row.has), Want(row.want), row.checked)
-
-
-def _chunks(values: Sequence[T]) -> Iterable[Sequence[T]]:
-    return (values[start : start + _AT_ONCE] for start in range(0, len(values), _AT_ONCE))
