@@ -126,7 +126,7 @@ def test_faults_become_errors_and_details_stay_inside(yard: Yard) -> None:
     assert half.failure is not None
     assert half.failure.message == "Row 2 cannot be."
     until(lambda: yard.files(half.id) == [])
-    until(lambda: bool(yard.noted(half.id)))
+    until(lambda: all(yard.noted(job.id) for job in (refused, broken, half)))
     noted = [yard.noted(job.id) for job in (refused, broken, half)]
     assert noted == [["UsageFault"], ["FatalFault"], ["UsageFault"]]
 
