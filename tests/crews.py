@@ -15,7 +15,7 @@ from archive.faults import UsageFault
 from archive.jobs import Crew, Desk, Ending, Jobs, Pace, Sizes, Task, Terms
 from archive.results.result import Result
 
-PACE = Pace(beat=0.1, lease=1.5, short=0.5, grace=3, patience=1)
+PACE = Pace(beat=0.1, lease=3, short=0.5, grace=3, patience=1)
 
 
 def store(folder: Path, terms: Terms | None = None, *, pooled: bool = True) -> Jobs:

@@ -237,7 +237,7 @@ def test_after_a_power_cut_no_job_executes_and_none_runs_twice(yard: Yard) -> No
 
 def test_a_runner_that_was_given_up_for_lost_has_no_say_any_more(yard: Yard) -> None:
     yard.hire(short=1)
-    job = yard.send("sleep", SECONDS=0.2)
+    job = yard.send("sleep", SECONDS=2)
     runner = yard.begun(job)
     os.kill(runner, signal.SIGSTOP)
     try:
