@@ -1,0 +1,47 @@
+"""The ledger's tables: facts of one endpoint (design: facts are rows, bytes lie in stores and engines).
+
+Plain SQLAlchemy Core that SQLite and PostgreSQL take alike. Times are UTC, ISO 8601 with microseconds, as text:
+both databases keep and order them the same way. Each group of tables is a module here; all are used as
+``schema.table``.
+"""
+
+from __future__ import annotations
+
+from archive.ledger.layouts import Layout
+from archive.ledger.schema.descriptions import description, id_block, site
+from archive.ledger.schema.editions import edition, published, revision, state, state_part
+from archive.ledger.schema.events import event
+from archive.ledger.schema.files import artifact, delivery, derived_from, part, product, product_input, replica
+from archive.ledger.schema.layout import VERSION, metadata
+from archive.ledger.schema.people import grant, incident, token
+from archive.ledger.schema.working import arrival, process, taken_in
+
+LAYOUT = Layout("ledger", metadata, VERSION, mark="layout", first_rows={"revision": {"one": 1, "number": 0}})
+
+__all__ = [
+    "LAYOUT",
+    "VERSION",
+    "arrival",
+    "artifact",
+    "delivery",
+    "derived_from",
+    "description",
+    "edition",
+    "event",
+    "grant",
+    "id_block",
+    "incident",
+    "metadata",
+    "part",
+    "process",
+    "product",
+    "product_input",
+    "published",
+    "replica",
+    "revision",
+    "site",
+    "state",
+    "state_part",
+    "taken_in",
+    "token",
+]

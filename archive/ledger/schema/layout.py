@@ -1,0 +1,12 @@
+"""What all groups of tables share."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Integer, MetaData
+
+VERSION = 3
+"""Of this layout; a new one needs its step in ``archive/ledger/migrations/versions/ledger``."""
+
+metadata = MetaData()
+
+Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up by itself only for INTEGER
