@@ -10,6 +10,33 @@ from archive.faults import NotFound
 from archive.ledger import schema
 
 
+_SCHEME, _RESOURCE = "archive://", "/files"
+
+
+def publisher_did(uri: str) -> str:
+    """The VO's identifier of a file: ``archive://<authority>/<path>`` is ``ivo://<authority>/files?<path>``.
+
+    The resource ``ivo://<authority>/files`` is the authority's collection of files, the rest is its local part
+    (IVOA Identifiers 2.0 section 2.3).
+    """
+    authority, _, path = uri.removeprefix(_SCHEME).partition("/")
+    return f"ivo://{authority}{_RESOURCE}?{path}"
+
+
+def uri_of(identifier: str) -> str | None:
+    """The name of the file that ``publisher_did`` or itself identifies; None if it is of neither form.
+
+    Authority and resource of an IVOID are compared without case, its local part exactly (section 2.5.1).
+    """
+    if identifier[: len(_SCHEME)].lower() == _SCHEME:
+        return _SCHEME + identifier[len(_SCHEME) :]
+    resource, mark, path = identifier.partition("?")
+    if not mark or not path or not resource.lower().startswith("ivo://"):
+        return None
+    authority, slash, rest = resource[len("ivo://") :].lower().partition("/")
+    return f"{_SCHEME}{authority}/{path}" if f"{slash}{rest}" == _RESOURCE else None
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """``authority`` is the naming authority in all URIs made here, such as ``archive.example.org``."""
