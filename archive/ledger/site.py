@@ -9,7 +9,6 @@ from sqlalchemy import Connection, select
 from archive.faults import NotFound
 from archive.ledger import schema
 
-
 _SCHEME, _RESOURCE = "archive://", "/files"
 
 
