@@ -13,7 +13,11 @@ from archive.ledger.schema.editions import edition, published, revision, state, 
 from archive.ledger.schema.events import event
 from archive.ledger.schema.files import artifact, delivery, derived_from, part, product, product_input, replica
 from archive.ledger.schema.layout import VERSION, metadata
+from archive.ledger.schema.observations import coverage, observation
 from archive.ledger.schema.people import grant, incident, token
+from archive.ledger.schema.provenance import activity, activity_parameter, used, was_generated_by
+from archive.ledger.schema.releases import release
+from archive.ledger.schema.verification import check_round, loss, store_mark
 from archive.ledger.schema.working import arrival, process, taken_in
 
 LAYOUT = Layout("ledger", metadata, VERSION, mark="layout", first_rows={"revision": {"one": 1, "number": 0}})
@@ -21,8 +25,12 @@ LAYOUT = Layout("ledger", metadata, VERSION, mark="layout", first_rows={"revisio
 __all__ = [
     "LAYOUT",
     "VERSION",
+    "activity",
+    "activity_parameter",
     "arrival",
     "artifact",
+    "check_round",
+    "coverage",
     "delivery",
     "derived_from",
     "description",
@@ -31,17 +39,23 @@ __all__ = [
     "grant",
     "id_block",
     "incident",
+    "loss",
     "metadata",
+    "observation",
     "part",
     "process",
     "product",
     "product_input",
     "published",
+    "release",
     "replica",
     "revision",
     "site",
     "state",
     "state_part",
+    "store_mark",
     "taken_in",
     "token",
+    "used",
+    "was_generated_by",
 ]

@@ -49,6 +49,7 @@ replica = Table(  # of this endpoint only
     CheckConstraint("want in ('keep', 'drop')", name="replica_want"),
     CheckConstraint('(bundle is null) = ("offset" is null)', name="replica_in_bundle"),
     Index("replica_due", "has", "want"),
+    Index("replica_oldest", "store", "checked"),
 )
 Index(
     "replica_place",

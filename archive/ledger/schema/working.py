@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, String, Table
+from sqlalchemy import BigInteger, Column, Double, Integer, String, Table
 
 from archive.ledger.schema.layout import metadata
 
@@ -17,6 +17,7 @@ process = Table(
     Column("seen", String, nullable=False),
     Column("lease", String, nullable=False),  # until then it counts as alive
     Column("revision", BigInteger),  # the oldest it still serves; null if it serves none
+    Column("busy", Double),  # requests at work on the average since its last sign of life; null if it serves none
 )
 
 arrival = Table(  # files on their way in
