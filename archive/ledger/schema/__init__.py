@@ -17,6 +17,7 @@ from archive.ledger.schema.observations import coverage, observation
 from archive.ledger.schema.people import grant, incident, token
 from archive.ledger.schema.provenance import activity, activity_parameter, used, was_generated_by
 from archive.ledger.schema.releases import release
+from archive.ledger.schema.retention import dropping, leaving, pin
 from archive.ledger.schema.verification import check_round, loss, store_mark
 from archive.ledger.schema.working import arrival, process, taken_in
 
@@ -34,15 +35,18 @@ __all__ = [
     "delivery",
     "derived_from",
     "description",
+    "dropping",
     "edition",
     "event",
     "grant",
     "id_block",
     "incident",
+    "leaving",
     "loss",
     "metadata",
     "observation",
     "part",
+    "pin",
     "process",
     "product",
     "product_input",

@@ -13,6 +13,7 @@ _ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 def upgrade() -> None:
     """Make the new tables."""
+    _retention()
     _verification()
     _observations()
     _provenance()
@@ -172,3 +173,31 @@ def _verification() -> None:
     )
     op.create_index("replica_oldest", "replica", ["store", "checked"])
     op.add_column("process", sa.Column("busy", sa.Double))
+
+
+def _retention() -> None:
+    """Pins, files dropped, copies on their way out."""
+    op.create_table(
+        "pin",
+        sa.Column("artifact", _ID, sa.ForeignKey("artifact.id"), primary_key=True),
+        sa.Column("actor", sa.String, primary_key=True),
+        sa.Column("since", sa.String, nullable=False),
+        sa.Column("until", sa.String),
+        sa.Column("reason", sa.String, nullable=False),
+    )
+    op.create_table(
+        "dropping",
+        sa.Column("artifact", _ID, sa.ForeignKey("artifact.id"), primary_key=True),
+        sa.Column("rule", sa.String, nullable=False),
+        sa.Column("since", sa.String, nullable=False),
+        sa.Column("returned", sa.String),
+    )
+    op.create_table(
+        "leaving",
+        sa.Column("artifact", _ID, sa.ForeignKey("artifact.id"), primary_key=True),
+        sa.Column("store", sa.String, primary_key=True),
+        sa.Column("since", sa.String, nullable=False),
+        sa.Column("until", sa.String, nullable=False),
+        sa.Column("taken", sa.String),
+        sa.Index("leaving_until", "until"),
+    )
