@@ -13,12 +13,24 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from archive.backbone.disk import Disk
 from archive.backbone.steps import step
-from archive.backbone.stores import STAGING, Opened, Staged, Store, fingerprint, steps, taken, unwritable
+from archive.backbone.stores import (
+    MARK,
+    STAGING,
+    Lying,
+    Opened,
+    Staged,
+    Store,
+    fingerprint,
+    steps,
+    taken,
+    unwritable,
+)
 from archive.faults import FatalFault, NotFound
 
 T = TypeVar("T")
@@ -199,7 +211,20 @@ class PosixStore(Store):
         for path in self._below(folder):
             yield path.relative_to(self.root).as_posix()
 
-    def _below(self, folder: Path) -> Iterator[Path]:
+    def lying(self, after: str = "") -> Iterator[Lying]:
+        for path in self._below(self.root, after):
+            try:
+                about = path.stat()
+            except FileNotFoundError:
+                continue  # removed meanwhile
+            except OSError as error:
+                raise _unreadable(error) from error
+            if stat.S_ISREG(about.st_mode):
+                changed = datetime.fromtimestamp(about.st_mtime, UTC)
+                yield Lying(path.relative_to(self.root).as_posix(), about.st_size, changed)
+
+    def _below(self, folder: Path, after: str = "") -> Iterator[Path]:
+        """The files in a folder whose paths come ``after`` one, which is told from that folder on."""
         try:
             with os.scandir(folder) as entries:
                 found = [(entry.name + "/" if entry.is_dir() else entry.name) for entry in entries]
@@ -207,11 +232,14 @@ class PosixStore(Store):
             return
         except OSError as error:
             raise _unreadable(error) from error
+        own = (MARK, f"{STAGING}/") if folder == self.root else ()
         for name in sorted(found):  # folders with their slash: so the paths below come in the order of paths
-            if not name.endswith("/"):
-                yield folder / name
-            elif folder != self.root or name != f"{STAGING}/":
-                yield from self._below(folder / name)
+            if name in own:
+                continue
+            if name.endswith("/") and after.startswith(name):
+                yield from self._below(folder / name, after.removeprefix(name))
+            elif name > after:
+                yield from self._below(folder / name) if name.endswith("/") else (folder / name,)
 
     def free(self) -> int | None:
         folder = next((place for place in (self.root, *self.root.parents) if place.exists()), None)

@@ -29,7 +29,7 @@ from obstore.store import S3Store as Bucket
 from archive.backbone.cache import Cache
 from archive.backbone.disk import Disk
 from archive.backbone.posix import side_by_side
-from archive.backbone.stores import CHUNK, STAGING, Opened, Staged, Store, steps, taken, unwritable
+from archive.backbone.stores import CHUNK, MARK, STAGING, Lying, Opened, Staged, Store, steps, taken, unwritable
 from archive.faults import FatalFault, NotFound, TransientFault, UsageFault
 
 _WHOLE = 8 * 2**20  # bytes up to which a file is sent by one request, from memory
@@ -313,10 +313,20 @@ class S3Store(Store):
         if below:
             steps(below)
         with self.reached():
-            for found in obstore.list(self._bucket, below or None):
-                for about in found:
-                    if not about["path"].startswith(f"{STAGING}/"):
-                        yield about["path"]
+            for about in self._listed(below or None):
+                yield about["path"]
+
+    def lying(self, after: str = "") -> Iterator[Lying]:
+        with self.reached():
+            for about in self._listed(None, after or None):
+                if about["path"] > after:  # not every server heeds where it is told to begin
+                    yield Lying(about["path"], about["size"], about["last_modified"])
+
+    def _listed(self, below: str | None, after: str | None = None) -> Iterator[Any]:
+        for found in obstore.list(self._bucket, below, offset=after):
+            for about in found:
+                if not about["path"].startswith(f"{STAGING}/") and about["path"] != MARK:
+                    yield about
 
     def free(self) -> int | None:
         return None

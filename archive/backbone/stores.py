@@ -12,14 +12,19 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Self
 
 from archive.backbone.disk import Disk
-from archive.faults import FatalFault, UsageFault
+from archive.faults import FatalFault, NotFound, UsageFault
 
 STAGING = "staging"
 """Folder of a store for what has no name yet; no path begins with it."""
+
+MARK = "ARCHIVE-STORE"
+"""Name of the file at the root of a store that tells which one it is; no registered file is called so."""
 
 CHUNK = 1 << 20
 """Bytes that are read or copied at once."""
@@ -172,6 +177,15 @@ class Opened(ABC):
         self.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """A file as a store lists it; nothing of it was read."""
+
+    path: str
+    size: int
+    changed: datetime
+
+
 class Store(ABC):
     """Files under readable paths: relative, with ``/``.
 
@@ -276,11 +290,42 @@ class Store(ABC):
 
     @abstractmethod
     def paths(self, below: str = "") -> Iterator[str]:
-        """All files that have a name, or those in the folder ``below``, in the order of their paths' code points."""
+        """All files that have a name, or those in the folder ``below``, in the order of their paths' code points.
+
+        The store's own mark is none of them.
+        """
+
+    @abstractmethod
+    def lying(self, after: str = "") -> Iterator[Lying]:
+        """As ``paths``, with what is to be seen of each without opening it; those whose paths come ``after`` one."""
 
     @abstractmethod
     def free(self) -> int | None:
         """Bytes that can still be written; None where nobody knows."""
+
+    # --- which one it is ----------------------------------------------------------------------------
+
+    def mark(self) -> str | None:
+        """What the store's mark says; None if it has none: then it is new, or not the one it is taken for."""
+        try:
+            with self.open(MARK) as opened:
+                return opened.read(CHUNK).decode("utf-8", "replace").strip()
+        except NotFound:
+            return None
+
+    def set_mark(self, mark: str) -> None:
+        """Give the store its mark, once for ever.
+
+        Raises:
+            FatalFault: it has one, or fails.
+        """
+        staged = self.stage("mark")
+        try:
+            staged.write(f"{mark}\n".encode())
+            staged.commit(MARK)
+        finally:
+            staged.discard()
+            self.leave("mark")
 
     # --- for those who make stores ------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -228,6 +229,31 @@ def test_listed_in_order(store: Store) -> None:
         assert read(store, name) == name.encode()
         with store.local(name) as path:
             assert path.read_bytes() == name.encode()
+
+
+def test_listed_with_what_can_be_seen_from_any_name_on(store: Store) -> None:
+    for name in NAMES:
+        put(store, name, name.encode())
+    found = list(store.lying())
+    assert [each.path for each in found] == NAMES
+    assert [each.size for each in found] == [len(name.encode()) for name in NAMES]
+    assert all(abs((datetime.now(UTC) - each.changed).total_seconds()) < 3600 for each in found)
+    for after in [*NAMES, "a/", "a/w", "b", "zz"]:
+        assert [each.path for each in store.lying(after)] == [name for name in NAMES if name > after]
+
+
+@pytest.mark.requirement("DMS-DBB-REQ-0035")
+def test_a_store_has_one_mark_for_ever(store: Store, place: Place) -> None:
+    assert store.mark() is None
+    store.set_mark("main of archive.test")
+    other = place.open()
+    assert other.mark() == "main of archive.test"
+    with pytest.raises(FatalFault):
+        other.set_mark("another")
+    put(store, "file", b"1")
+    other.sweep(())
+    assert other.mark() == "main of archive.test"
+    assert list(other.paths()) == ["file"] == [each.path for each in other.lying()]
 
 
 def test_what_is_not_there(store: Store) -> None:
