@@ -15,6 +15,7 @@ from archive.bearers import Bearers
 from archive.book import Book
 from archive.config import Config
 from archive.datalink.deposit import DepositFace
+from archive.datalink.face import LinksFace
 from archive.datalink.files import FilesFace
 from archive.engine.opening import open_engine
 from archive.jobs import Job, Jobs, Task
@@ -22,6 +23,7 @@ from archive.ledger import Ledger, processes
 from archive.ledger.querylog import QueryLog
 from archive.metrics import TYPE, Metrics
 from archive.portal import Portal
+from archive.products import product_types
 from archive.proxies import behind
 from archive.serving import Serving
 from archive.staff import staff_blueprint
@@ -29,7 +31,7 @@ from archive.tap import TapFace, TapLane, TapTask, asked_by
 from archive.uws import uws_blueprint
 from archive.visits import Visits
 
-_PROTOCOLS = ("/tap", "/files", "/staff")
+_PROTOCOLS = ("/tap", "/files", "/datalink", "/staff")
 _TOLD = (
     "Location, Link, Retry-After, Content-Disposition, X-Request-Id, ETag, Accept-Ranges, Content-Range, Repr-Digest, "
     f"{dali.OVERFLOW}"
@@ -50,10 +52,13 @@ def create_app(config: Config) -> Flask:
 def kept(endpoint: Endpoint) -> tuple[tuple[str, Blueprint], ...]:
     """The faces of what an endpoint keeps, and the paths below which they are: files out, files in, what staff see."""
     ledger, bearers = endpoint.ledger, Bearers(endpoint.ledger)
+    base_url = _base_url(endpoint.config.public_url or endpoint.site.public_url)
     files = FilesFace(endpoint.site, ledger, Copies(ledger, endpoint.stores), bearers)
-    deposit = DepositFace(endpoint, bearers, _base_url(endpoint.config.public_url or endpoint.site.public_url))
+    deposit = DepositFace(endpoint, bearers, base_url)
     atexit.register(deposit.close)
+    links = LinksFace(ledger, bearers, lambda: product_types(endpoint.config.description_folders), base_url)
     return (
+        ("/datalink", links.blueprint()),
         ("/files", files.blueprint()),
         ("/files", deposit.blueprint()),
         ("/staff", staff_blueprint(ledger, bearers)),

@@ -7,11 +7,16 @@ from dataclasses import dataclass
 
 from lxml import etree
 
-from archive.columns import Datatype
+from archive.columns import Column, Datatype
 from archive.results.cells import legal_xml
-from archive.results.document import E
+from archive.results.document import E, field_ids
 
 DATALINK = "ivo://ivoa.net/std/DataLink#links-1.1"
+
+DATALINK_TYPE = "application/x-votable+xml;content=datalink"
+"""Media type of what a links service answers."""
+
+_PUBLISHER_DID = "obscore:curation.publisherdid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +89,19 @@ def datalink(access_url: str, ref: str) -> etree._Element:
             name="links",
             description="Files and services that belong to the dataset of a row.",
             standard_id=DATALINK,
-            content_type="application/x-votable+xml;content=datalink",
+            content_type=DATALINK_TYPE,
         )
     )
+
+
+def linked(columns: Sequence[Column], access_url: str) -> tuple[etree._Element, ...]:
+    """The descriptor for a result that tells publishers' identifiers of datasets (ObsCore 1.1 section 4.5).
+
+    The column is known by its utype, so a query may call it anything; none where there is none.
+    """
+    places = (place for place, column in enumerate(columns) if (column.utype or "").lower() == _PUBLISHER_DID)
+    place = next(places, None)
+    return () if place is None else (datalink(access_url, field_ids(columns)[place]),)
 
 
 def _parameter(given: Input) -> etree._Element:

@@ -12,6 +12,7 @@ from archive.dali import Parameters
 from archive.examples import examples
 from archive.faults import Fault, NotFound, UsageFault
 from archive.query import Question
+from archive.results import Envelope, descriptors
 from archive.results.formats import Format
 from archive.serving import Serving
 from archive.tap import capabilities, document, rest
@@ -82,7 +83,8 @@ class TapFace:
         note.result = result = self._serving.answer(question)
         base = self._base
         result.rest, result.onward = rest.in_words(config, base), rest.next_piece(parameters, base)
-        response = dali.answered(result, asked.format, request)
+        links = descriptors.linked(result.columns, f"{self._base_url()}/datalink/links")
+        response = dali.answered(result, asked.format, request, Envelope(resources=links))
         if dali.OVERFLOW in response.headers:
             response.headers["Link"] = rest.links(result, base)
         return response

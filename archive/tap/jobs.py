@@ -11,7 +11,7 @@ from archive.engine.contract import Stop
 from archive.faults import Fault
 from archive.jobs import Desk, Ending, Job, Lane
 from archive.query import Question, Upload
-from archive.results import Envelope, encode
+from archive.results import Envelope, Result, descriptors, encode
 from archive.serving import Serving
 from archive.tap.request import TapRequest
 from archive.tap.uploads import Allowance, taken
@@ -54,7 +54,14 @@ class TapTask:
         if not request.uploads:
             result.onward = lambda last: f"send the query again with CONTINUE={last}"
         form = request.format
-        desk.write("result", form.content_type, form.extension, encode(result, form, Envelope()))
+        desk.write("result", form.content_type, form.extension, encode(result, form, self._envelope(result)))
+
+    def _envelope(self, result: Result) -> Envelope:
+        """The descriptor of DataLink, where it is known by which address users reach the service."""
+        base = self._serving.config.public_url or self._serving.site.public_url
+        if base is None:
+            return Envelope()
+        return Envelope(resources=descriptors.linked(result.columns, f"{base.rstrip('/')}/datalink/links"))
 
 
 def asked_by(job: Job) -> Asked:
