@@ -8,6 +8,15 @@ both databases keep and order them the same way. Each group of tables is a modul
 from __future__ import annotations
 
 from archive.ledger.layouts import Layout
+from archive.ledger.schema.datasets import (
+    certified,
+    collection,
+    dataset,
+    dataset_file,
+    dataset_rows,
+    dataset_value,
+    tagged,
+)
 from archive.ledger.schema.descriptions import description, id_block, site
 from archive.ledger.schema.editions import edition, published, revision, state, state_part
 from archive.ledger.schema.events import event
@@ -30,8 +39,14 @@ __all__ = [
     "activity_parameter",
     "arrival",
     "artifact",
+    "certified",
     "check_round",
+    "collection",
     "coverage",
+    "dataset",
+    "dataset_file",
+    "dataset_rows",
+    "dataset_value",
     "delivery",
     "derived_from",
     "description",
@@ -58,6 +73,7 @@ __all__ = [
     "state",
     "state_part",
     "store_mark",
+    "tagged",
     "taken_in",
     "token",
     "used",

@@ -1,7 +1,8 @@
-"""Datasets and collections."""
+"""Datasets, provenance, releases, observations; checks and retention of files."""
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.postgresql import ExcludeConstraint
 
 from archive.ledger.schema.observations import Doubles
 
@@ -13,11 +14,193 @@ _ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 def upgrade() -> None:
     """Make the new tables."""
+    _collections()
+    _datasets()
+    _members()
+    _certified()
+    _guards()
     _retention()
     _verification()
     _observations()
     _provenance()
     _releases()
+
+
+def _collections() -> None:
+    """Those that files came into are runs."""
+    collection = op.create_table(
+        "collection",
+        sa.Column("id", _ID, primary_key=True),
+        sa.Column("name", sa.String, nullable=False, unique=True),
+        sa.Column("kind", sa.String, nullable=False),
+        sa.Column("created", sa.String, nullable=False),
+        sa.Column("about", sa.String),
+        sa.CheckConstraint("kind in ('run', 'tagged', 'calibration')", name="collection_kind"),
+    )
+    product = sa.table("product", *map(sa.column, ("artifact", "release", "collection")))
+    artifact = sa.table("artifact", *map(sa.column, ("id", "registered")))
+    known = (
+        sa.select(
+            product.c.release + sa.literal("/", sa.String) + product.c.collection,
+            sa.literal("run", sa.String),
+            sa.func.min(artifact.c.registered),
+        )
+        .join_from(product, artifact, artifact.c.id == product.c.artifact)
+        .group_by(product.c.release, product.c.collection)
+    )
+    op.execute(collection.insert().from_select(["name", "kind", "created"], known))
+
+
+def _datasets() -> None:
+    dataset = op.create_table(
+        "dataset",
+        sa.Column("id", _ID, primary_key=True),
+        sa.Column("uri", sa.String, nullable=False, unique=True),
+        sa.Column("collection", _ID, sa.ForeignKey("collection.id"), nullable=False),
+        sa.Column("type", sa.String, nullable=False),
+        sa.Column("data_id", sa.String, nullable=False),
+        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("state", sa.String, nullable=False),
+        sa.Column("opened", sa.String, nullable=False),
+        sa.Column("lease", sa.String),
+        sa.Column("ended", sa.String),
+        sa.Column("reason", sa.String),
+        sa.Column("digest", sa.String(64)),
+        sa.Column("files", sa.Integer, nullable=False),
+        sa.Column("bytes", sa.BigInteger, nullable=False),
+        sa.Column("rows", sa.BigInteger, nullable=False),
+        sa.CheckConstraint(
+            "state in ('open', 'found', 'spare', 'failed', 'given-up', 'withdrawn')", name="dataset_state"
+        ),
+        sa.CheckConstraint("(state in ('found', 'spare', 'withdrawn')) = (digest is not null)", name="dataset_sealed"),
+        sa.CheckConstraint("(state = 'open') = (lease is not null)", name="dataset_lease"),
+        sa.UniqueConstraint("collection", "type", "data_id", "attempt"),
+    )
+    found = dataset.c.state == "found"
+    op.create_index(
+        "dataset_found",
+        "dataset",
+        ["collection", "type", "data_id"],
+        unique=True,
+        sqlite_where=found,
+        postgresql_where=found,
+    )
+    op.create_table(
+        "dataset_value",
+        sa.Column("dataset", _ID, sa.ForeignKey("dataset.id"), primary_key=True),
+        sa.Column("key", sa.String, primary_key=True),
+        sa.Column("value", sa.String, nullable=False),
+        sa.Index("dataset_by_value", "key", "value"),
+    )
+
+
+def _members() -> None:
+    op.create_table(
+        "dataset_file",
+        sa.Column("dataset", _ID, sa.ForeignKey("dataset.id"), primary_key=True),
+        sa.Column("artifact", _ID, sa.ForeignKey("artifact.id"), primary_key=True, index=True),
+        sa.Column("role", sa.String),
+    )
+    op.create_table(
+        "dataset_rows",
+        sa.Column("dataset", _ID, sa.ForeignKey("dataset.id"), primary_key=True),
+        sa.Column("schema", sa.String, primary_key=True),
+        sa.Column("table", sa.String, primary_key=True),
+        sa.Column("condition", sa.String, primary_key=True),
+        sa.Column("state", sa.Integer, nullable=False),
+        sa.Column("parts", sa.String(64), nullable=False),
+        sa.Column("rows", sa.BigInteger, nullable=False),
+        sa.ForeignKeyConstraint(["schema", "table", "state"], ["state.schema", "state.table", "state.number"]),
+    )
+    op.create_table(
+        "tagged",
+        sa.Column("collection", _ID, sa.ForeignKey("collection.id"), primary_key=True),
+        sa.Column("type", sa.String, primary_key=True),
+        sa.Column("data_id", sa.String, primary_key=True),
+        sa.Column("dataset", _ID, sa.ForeignKey("dataset.id"), nullable=False, index=True),
+    )
+
+
+_SAME = "numrange({0}::numeric, {0}::numeric, '[]')"
+_HASHED = "hashtextextended({0}, 0)"
+
+
+def _certified() -> None:
+    words = [_HASHED.format(name) for name in ("type", "instrument", "detector", "filter")]
+    ranges = [_SAME.format(each) for each in ("collection", *words)]
+    ranges.append("numrange(valid_from::numeric, valid_to::numeric)")
+    op.create_table(
+        "certified",
+        sa.Column("id", _ID, primary_key=True),
+        sa.Column("collection", _ID, sa.ForeignKey("collection.id"), nullable=False),
+        sa.Column("dataset", _ID, sa.ForeignKey("dataset.id"), nullable=False, index=True),
+        sa.Column("type", sa.String, nullable=False),
+        sa.Column("instrument", sa.String, nullable=False),
+        sa.Column("detector", sa.String),
+        sa.Column("filter", sa.String),
+        sa.Column("valid_from", sa.Double),
+        sa.Column("valid_to", sa.Double),
+        sa.CheckConstraint("valid_from < valid_to", name="certified_time"),
+        ExcludeConstraint(*((sa.text(each), "&&") for each in ranges), name="certified_once", using="gist").ddl_if(
+            "postgresql"
+        ),
+        sa.Index("certified_for", "type", "instrument", "valid_from"),
+    )
+
+
+_OVERLAPPING = """
+CREATE TRIGGER certified_once_{when} BEFORE {what} ON certified
+WHEN EXISTS (
+    SELECT 1 FROM certified AS other
+    WHERE other.id IS NOT new.id AND other.collection = new.collection AND other.type = new.type
+    AND other.instrument = new.instrument
+    AND (other.detector = new.detector OR other.detector IS NULL OR new.detector IS NULL)
+    AND (other.filter = new.filter OR other.filter IS NULL OR new.filter IS NULL)
+    AND (other.valid_from < new.valid_to OR other.valid_from IS NULL OR new.valid_to IS NULL)
+    AND (new.valid_from < other.valid_to OR new.valid_from IS NULL OR other.valid_to IS NULL)
+)
+BEGIN SELECT RAISE(ABORT, 'certified_once'); END
+"""
+
+_SEALED = """
+CREATE TRIGGER {table}_sealed_{when} BEFORE {what} ON {table}
+WHEN EXISTS (SELECT 1 FROM dataset WHERE id = old.dataset AND digest IS NOT NULL)
+BEGIN SELECT RAISE(ABORT, '{table}_sealed'); END
+"""
+
+_SEALED_FUNCTION = """
+CREATE OR REPLACE FUNCTION dataset_sealed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM dataset WHERE id = old.dataset AND digest IS NOT NULL) THEN
+        RAISE integrity_constraint_violation USING MESSAGE = tg_table_name || '_sealed';
+    END IF;
+    IF tg_op = 'DELETE' THEN
+        RETURN old;
+    END IF;
+    RETURN new;
+END $$
+"""
+
+_SEALED_ON_POSTGRESQL = """
+CREATE TRIGGER {table}_sealed BEFORE UPDATE OR DELETE ON {table}
+FOR EACH ROW EXECUTE FUNCTION dataset_sealed()
+"""
+
+
+def _guards() -> None:
+    """No two calibrations for the same at the same time; what is sealed keeps its members."""
+    tables = ("dataset_file", "dataset_rows")
+    if op.get_bind().dialect.name == "postgresql":
+        made = [_SEALED_FUNCTION, *(_SEALED_ON_POSTGRESQL.format(table=table) for table in tables)]
+    else:
+        made = [_OVERLAPPING.format(when=what.lower(), what=what) for what in ("INSERT", "UPDATE")]
+        made += [
+            _SEALED.format(table=table, when=what.lower(), what=what)
+            for table in tables
+            for what in ("UPDATE", "DELETE")
+        ]
+    for statement in made:
+        op.execute(sa.text(statement.strip()))
 
 
 def _provenance() -> None:
