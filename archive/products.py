@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property, lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 from archive import vocabularies
 from archive.columns import Column, Datatype
@@ -193,9 +194,10 @@ class Band:
 
 
 class ProductTypes(dict[str, ProductType]):
-    """All product types by their names, and the bands they are taken in."""
+    """All product types by their names, the bands they are taken in, and how long files may be kept, by name."""
 
     bands: tuple[Band, ...] = ()
+    retentions: Mapping[str, Retention] = MappingProxyType({})
 
     def band(self, *names: str | None) -> Band | None:
         """The band called by the first of ``names`` that is known, be it the band's name or a filter's."""
@@ -275,6 +277,7 @@ class _Reader:
         types = ProductTypes((each.name, each) for each in map(self._a_type, entries))
         if len(types) < len(entries):
             self._block.wrong("types", "two types have the same name.", "Names are distinct.")
+        types.retentions = self._retention
         types.bands = tuple(_band(each) for each in self._block.blocks("bands"))
         self._block.close()
         return types

@@ -63,6 +63,7 @@ def _store(config: Config, told: str, name: str, url: str) -> Store:
             store = S3Store(_s3_place(parts, options), folder, name, writable=writable, cached=cached)
         case _:
             raise _wrong(told, "it does not say where files are")
+    store.medium = options.text("domain")
     options.end()
     return store
 

@@ -245,6 +245,13 @@ class PosixStore(Store):
         folder = next((place for place in (self.root, *self.root.parents) if place.exists()), None)
         return None if folder is None else shutil.disk_usage(folder).free
 
+    def _domain(self) -> str:
+        """The file system: of two partitions of one disk only the setting can tell."""
+        try:
+            return f"device {self.root.stat().st_dev}"
+        except OSError:
+            return f"store {self.name}"
+
     @contextmanager
     def _reading(self, path: str) -> Iterator[None]:
         try:

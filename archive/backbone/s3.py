@@ -331,6 +331,9 @@ class S3Store(Store):
     def free(self) -> int | None:
         return None
 
+    def _domain(self) -> str:
+        return f"{self._place.endpoint or 'Amazon'} {self._place.region}"
+
     @contextmanager
     def reached(self, path: str = "") -> Iterator[None]:
         """Turns what the network and the server say into faults."""

@@ -303,6 +303,21 @@ class Store(ABC):
     def free(self) -> int | None:
         """Bytes that can still be written; None where nobody knows."""
 
+    # --- what it shares with others -------------------------------------------------------------------
+
+    medium: str | None = None
+    """What it lies on, if the setting says so."""
+
+    @property
+    def domain(self) -> str:
+        """What fails as one: of the copies of a file in stores of one domain only one counts. As the setting says, else
+        as it looks from here.
+        """
+        return self.medium or self._domain()
+
+    @abstractmethod
+    def _domain(self) -> str: ...
+
     # --- which one it is ----------------------------------------------------------------------------
 
     def mark(self) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from archive.ledger import incidents, schema
 from archive.ledger.bulk import among, insert_all, portions
@@ -70,6 +70,8 @@ def add(transaction: Connection, placed: Mapping[int, Place], has: Has = Has.PRE
     for numbers in () if new else portions(list(placed)):
         stores = {placed[number].store for number in numbers}
         transaction.execute(table.delete().where(table.c.artifact.in_(numbers), table.c.store.in_(stores)))
+        gone = schema.leaving
+        transaction.execute(gone.delete().where(gone.c.artifact.in_(numbers), gone.c.store.in_(stores)))
     rows = [
         {
             "artifact": number,
@@ -112,18 +114,58 @@ def mark_checked(transaction: Connection, artifact: int, store: str, fingerprint
     _update(transaction, artifact, store, has=Has.PRESENT, checked=now(), fingerprint=fingerprint)
 
 
-def mark_bad(transaction: Connection, artifact: int, store: str, found: str) -> None:
-    """A check of the copy failed: it is not served again; an incident tells what was ``found``."""
+def mark_bad(transaction: Connection, artifact: int, store: str, found: str, *, told: bool = True) -> None:
+    """A check of the copy failed: it is not served again; if ``told``, an incident tells what was ``found``."""
     uri = transaction.execute(select(schema.artifact.c.uri).where(schema.artifact.c.id == artifact)).scalar_one()
     _update(transaction, artifact, store, has=Has.BAD)
-    incidents.open_incident(transaction, "bad-copy", uri, {"store": store, "found": found})
+    if told:
+        incidents.open_incident(transaction, "bad-copy", uri, {"store": store, "found": found})
+
+
+def mark_right(transaction: Connection, right: Sequence[tuple[Replica, str]]) -> None:
+    """These whole copies were read and are right, each with its fingerprint: they are present from now on.
+
+    One that lies elsewhere meanwhile is let be.
+    """
+    table, time = schema.replica, now()
+    here = (table.c.artifact == bindparam("_artifact")) & (table.c.store == bindparam("_store"))
+    right_now = table.update().where(here, table.c.path == bindparam("_path"))
+    rows = [
+        {"_artifact": copy.artifact, "_store": copy.place.store, "_path": copy.place.path, "_fingerprint": fingerprint}
+        for copy, fingerprint in right
+    ]
+    if rows:
+        values = {"has": Has.PRESENT, "checked": time, "fingerprint": bindparam("_fingerprint")}
+        transaction.execute(right_now.values(values), rows)
+
+
+def mark_absent(transaction: Connection, artifact: int, store: str, *, told: bool = True) -> None:
+    """The store, which is there, has no such file: it is not looked for there; if ``told``, by an incident."""
+    uri, path = transaction.execute(
+        select(schema.artifact.c.uri, schema.replica.c.path)
+        .join(schema.replica, schema.replica.c.artifact == schema.artifact.c.id)
+        .where(schema.artifact.c.id == artifact, schema.replica.c.store == store)
+    ).one()
+    _update(transaction, artifact, store, has=Has.ABSENT)
+    if told:
+        incidents.open_incident(transaction, "missing-copy", uri, {"store": store, "path": path})
+
+
+def move_members(transaction: Connection, bundle: int, store: str, path: str) -> None:
+    """A bundle lies in the store under another path now, whole and right; and so do its members."""
+    table = schema.replica
+    theirs = (table.c.bundle == bundle) & (table.c.store == store)
+    transaction.execute(table.update().where(theirs).values(path=path, has=Has.PRESENT, checked=now()))
 
 
 def drop(transaction: Connection, artifacts: Sequence[int]) -> None:
     """Nobody wants the copies of these files: what we stored is to be dropped, what we adopted is ours no more."""
-    table = schema.replica
+    table, gone = schema.replica, schema.leaving
     for numbers in portions(artifacts):
         theirs = table.c.artifact.in_(numbers)
+        adopted = select(table.c.store).where(table.c.artifact == gone.c.artifact, table.c.store == gone.c.store)
+        ours_no_more = adopted.where(table.c.adopted).exists()
+        transaction.execute(gone.delete().where(gone.c.artifact.in_(numbers), ours_no_more))
         transaction.execute(table.delete().where(theirs, table.c.adopted))
         transaction.execute(table.update().where(theirs).values(want=Want.DROP))
 
