@@ -9,8 +9,9 @@ from sqlalchemy import Connection
 
 from archive.backbone.endpoint import Endpoint
 from archive.backbone.examination import amended
+from archive.backbone.obscore import renew
 from archive.faults import NotFound, UsageFault
-from archive.ledger import files, products, provenance
+from archive.ledger import contents, files, products, provenance
 from archive.ledger.files import Known
 from archive.ledger.products import Product
 from archive.products import product_types
@@ -42,7 +43,7 @@ def amend(
 
     Raises:
         NotFound: there is no such product.
-        UsageFault: no reason is given, or what is given does not fit the product's type.
+        UsageFault: no reason is given, what is given does not fit the product's type, or its release is frozen.
     """
     _check_reason(reason)
     types = product_types(endpoint.config.description_folders)
@@ -54,8 +55,11 @@ def amend(
         after = amended(types.named(before.product.type), before.product, given, nulls)
         changed = _changed(before.product, after)
         revision = before.revision
+        if changed:
+            contents.check_open(transaction, [after.release])
         if changed and not dry_run:
             revision = products.amend(transaction, known.id, after)
+            renew(transaction, known, after, types)
     return Amended(uri, after, revision, changed)
 
 
@@ -69,12 +73,13 @@ def retract(
 
     Raises:
         NotFound: one of them is not registered; nothing is retracted.
-        UsageFault: no reason is given, or something is made from them that is not named.
+        UsageFault: no reason is given, something is made from them that is not named, or their release is frozen.
     """
     _check_reason(reason)
     with endpoint.ledger.write(by, reason) as transaction:
         found = _found(transaction, uris, also_retracted=True)
         due = {found[uri].id: uri for uri in uris if found[uri].retracted is None}
+        contents.check_open_files(transaction, due)
         _check_unused(transaction, due)
         if not dry_run:
             files.retract(transaction, due)

@@ -26,7 +26,7 @@ from archive.backbone.sorting import Sorter
 from archive.backbone.steps import step
 from archive.backbone.stores import Staged
 from archive.faults import NotFound, UsageFault
-from archive.ledger import descriptions, files
+from archive.ledger import contents, descriptions, files
 from archive.ledger.descriptions import Registered
 from archive.ledger.files import Delivery, Part, State
 from archive.releases import find, read_release
@@ -69,7 +69,7 @@ def load(
 
     Raises:
         NotFound: the schema is not described, or has no such table.
-        UsageFault: a file is not what is described; file, row, column and remedy are told.
+        UsageFault: a file is not what is described; file, row, column and remedy are told. Or the release is frozen.
         TransientFault: something else was loaded into the table meanwhile.
     """
     registered = described(endpoint, name)
@@ -128,8 +128,11 @@ class _Load:
         step("load.copied")
         with self._endpoint.ledger.read() as transaction:
             before = files.newest_state(transaction, self._table.key)
+            shut = contents.closed(transaction, [self._table.schema])
         if not fresh:
             return Loaded(self._table.qualified, {}, known, 0, before.rows)
+        for fault in shut.values():
+            raise fault
         rows = dict.fromkeys(fresh, 0)
         staged = self._write_parts(list(fresh), rows)
         step("load.written")

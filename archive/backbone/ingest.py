@@ -29,7 +29,7 @@ from archive.backbone.steps import step
 from archive.backbone.stores import Staged, steps
 from archive.documents import near
 from archive.faults import FatalFault, Fault, TransientFault, UsageFault
-from archive.ledger import arrivals, descriptions, files
+from archive.ledger import arrivals, contents, descriptions, files
 from archive.ledger.arrivals import Arrival
 from archive.ledger.files import Known
 from archive.ledger.processes import Attendance
@@ -265,8 +265,16 @@ class _Run:
         """Read files side by side; those that are refused are told."""
         with self._endpoint.ledger.read() as transaction:
             known = files.find(transaction, map(self._uri, requests))
+            shut = contents.closed(transaction, {request.terms.release for request in requests})
+
+        def receive_one(request: Request) -> Received | Outcome:
+            uri = self._uri(request)
+            if uri not in known and request.terms.release in shut:  # what is known may come again: it changes nothing
+                return Outcome(request, uri, Status.REFUSED, fault=shut[request.terms.release])
+            return self._receive_one(request, known.get(uri))
+
         found = []
-        for each in _each(readers, lambda request: self._receive_one(request, known.get(self._uri(request))), requests):
+        for each in _each(readers, receive_one, requests):
             if isinstance(each, Received):
                 found.append(each)
             else:
@@ -285,7 +293,7 @@ class _Run:
 
         staging = None if self._dry or kept or in_place else self._stage
         try:
-            return receive(request, uri, self._types[request.terms.type], known, staging, progress)
+            return receive(request, uri, self._types, known, staging, progress)
         except (FatalFault, TransientFault):
             raise
         except Fault as fault:

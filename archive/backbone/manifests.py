@@ -30,7 +30,7 @@ from archive.backbone.registering import taken_places
 from archive.backbone.sources import Digest, unreadable
 from archive.backbone.stores import steps
 from archive.faults import FatalFault, Fault, NotFound, UsageFault
-from archive.ledger import files, incidents, products, replicas
+from archive.ledger import contents, files, incidents, products, replicas
 from archive.ledger.files import Artifact, Known
 from archive.ledger.products import Product
 from archive.ledger.replicas import MAIN, Has, Place
@@ -138,11 +138,13 @@ class _Run:
     def _fresh(self, transaction: Connection, batch: Sequence[Listed]) -> list[Listed]:
         known = files.find(transaction, [each.artifact.uri for each in batch])
         taken = taken_places(transaction, [each.artifact for each in batch])
+        shut = contents.closed(transaction, {each.product.release for each in batch})
         fresh: dict[str, Listed] = {}
         for each in batch:
             uri = each.artifact.uri
             before = known.get(uri) or (Known(0, fresh[uri].artifact, None) if uri in fresh else None)
-            fault = files.refusal(before, each.artifact) if before is not None else taken.get(uri)
+            new = shut.get(each.product.release) or taken.get(uri)
+            fault = files.refusal(before, each.artifact) if before is not None else new
             if fault is not None:
                 self.refused.append((uri, fault))
             elif before is not None:

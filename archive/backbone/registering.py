@@ -16,9 +16,10 @@ from archive.backbone.registrar import remove_unregistered
 from archive.backbone.sources import Stored
 from archive.backbone.steps import step
 from archive.backbone.stores import Store
-from archive.faults import UsageFault
-from archive.ledger import arrivals, events, files, incidents, products, replicas
+from archive.faults import Fault, UsageFault
+from archive.ledger import arrivals, contents, events, files, incidents, observations, products, replicas
 from archive.ledger.arrivals import Arrival
+from archive.ledger.events import Json
 from archive.ledger.files import Artifact, Known
 from archive.ledger.replicas import Place
 
@@ -103,7 +104,7 @@ class Registering:
         with self._endpoint.ledger.write(self._who.by, self._who.reason) as transaction:
             arrivals.check_own(transaction, self._arrival)
             known = files.find(transaction, [each.artifact.uri for each in placed])
-            found = _sort(placed, known, taken_places(transaction, [each.artifact for each in placed]))
+            found = _sort(placed, known, _refusals(transaction, placed))
             self._add_new(transaction, found.new)
             left = self._restore(transaction, found.restored)
             if claimed is None:
@@ -120,10 +121,12 @@ class Registering:
         return found.outcomes, left
 
     def _add_new(self, transaction: Connection, new: Sequence[Received]) -> None:
-        told = [(each.artifact, each.product.facts() if each.product else {}) for each in new]
+        told = [(each.artifact, _facts(each)) for each in new]
         numbers = files.add_new(transaction, told)
         known = {number: each.product for number, each in zip(numbers, new, strict=True) if each.product is not None}
         products.add(transaction, known)
+        seen = {number: each.observed for number, each in zip(numbers, new, strict=True) if each.observed is not None}
+        observations.add(transaction, seen)
         here = {number: each.artifact for number, each in zip(numbers, new, strict=True)}
         self.further.register(transaction, self._elsewhere, here)
         self._note(transaction, (each.artifact for each in new))
@@ -166,6 +169,12 @@ class Registering:
                 remove_unregistered(self._endpoint, arrival.store, arrival.folder)
 
 
+def _facts(received: Received) -> dict[str, Json]:
+    """What the event of a new file tells of it."""
+    facts = received.product.facts() if received.product else {}
+    return facts | ({"coverage": received.observed.facts} if received.observed else {})
+
+
 def taken_places(transaction: Connection, artifacts: Iterable[Artifact]) -> dict[str, UsageFault]:
     """Of files that lie in a store already: why those cannot be registered whose bytes are another file's there."""
     by_store: dict[str, dict[str, str]] = {}
@@ -185,11 +194,19 @@ def taken_places(transaction: Connection, artifacts: Iterable[Artifact]) -> dict
     return found
 
 
-def _sort(placed: Sequence[Received], known: dict[str, Known], taken: Mapping[str, UsageFault]) -> _Sorted:
+def _refusals(transaction: Connection, placed: Sequence[Received]) -> Mapping[str, Fault]:
+    """Why those of these files, by their URIs, cannot be registered whose names are new."""
+    shut = contents.closed(transaction, {each.request.terms.release for each in placed})
+    closed = {each.artifact.uri: shut.get(each.request.terms.release) for each in placed}
+    found: dict[str, Fault] = {uri: fault for uri, fault in closed.items() if fault is not None}
+    return found | taken_places(transaction, [each.artifact for each in placed])
+
+
+def _sort(placed: Sequence[Received], known: dict[str, Known], refusals: Mapping[str, Fault]) -> _Sorted:
     found = _Sorted()
     for each in placed:
         before = known.get(each.artifact.uri)
-        fault = files.refusal(before, each.artifact) if before is not None else taken.get(each.artifact.uri)
+        fault = files.refusal(before, each.artifact) if before is not None else refusals.get(each.artifact.uri)
         if fault is not None:
             status = Status.REFUSED
         elif before is None:

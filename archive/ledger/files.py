@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from archive.faults import TransientFault, UsageFault
-from archive.ledger import events, replicas, schema
+from archive.ledger import contents, events, observations, replicas, schema
 from archive.ledger.bulk import among, insert_all, numbers, portions
 from archive.ledger.database import now
 from archive.ledger.events import Json
@@ -183,11 +183,17 @@ def add_new(
 
 
 def retract(transaction: Connection, due: Mapping[int, str]) -> None:
-    """Take files back (numbers and URIs): they count as never delivered, but for their names, which stay taken."""
+    """Take files back (numbers and URIs): they count as never delivered, but for their names, which stay taken.
+
+    Raises:
+        UsageFault: one of them belongs to a release that is frozen or withdrawn.
+    """
+    contents.check_open_files(transaction, due)
     table, time = schema.artifact, now()
     for some in portions(list(due)):
         transaction.execute(table.update().where(table.c.id.in_(some)).values(retracted=time))
     replicas.drop(transaction, list(due))
+    observations.remove(transaction, due)
     events.append_all(transaction, [("retract", {"uri": uri}) for uri in due.values()])
 
 
@@ -245,6 +251,18 @@ def _artifact(row: Row[Any], place: Place | None) -> Artifact:
     return Artifact(row.uri, row.sha256, row.size, row.media_type, place, row.public_from)
 
 
+def since(transaction: Connection, state: State) -> list[int]:
+    """For each part of ``state`` the number of the state with which it came."""
+    place = schema.state_part
+    rows = transaction.execute(
+        select(place.c.position, func.min(place.c.state))
+        .where(place.c.schema == state.schema, place.c.table == state.table, place.c.state <= state.number)
+        .group_by(place.c.position)
+        .order_by(place.c.position)
+    )
+    return [number for _, number in rows]
+
+
 def append_rows(
     transaction: Connection,
     before: State,
@@ -255,9 +273,11 @@ def append_rows(
     """Register deliveries and the parts made from them; the table's new state is the old one and these parts.
 
     Raises:
+        UsageFault: the release is frozen or withdrawn.
         TransientFault: the table changed since ``before`` was read, so what was checked may no longer hold.
     """
     key = (before.schema, before.table)
+    contents.check_open(transaction, [before.schema])
     if newest_state(transaction, key).number != before.number:
         raise TransientFault(f"Something else was loaded into {'.'.join(key)} meanwhile.", "Load again.")
     sources = [_add_delivery(transaction, key, delivery) for delivery in deliveries]

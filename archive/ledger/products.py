@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from archive import sky
-from archive.ledger import events, schema
+from archive.ledger import contents, events, schema
 from archive.ledger.bulk import Encoded, insert_all, portions
 from archive.ledger.events import Json
 
@@ -62,9 +62,14 @@ class Versioned:
 
 
 def add(transaction: Connection, added: Mapping[int, Product]) -> None:
-    """Say what files (by their numbers) are; the event of the file tells it, see ``Product.facts``."""
+    """Say what files (by their numbers) are; the event of the file tells it, see ``Product.facts``.
+
+    Raises:
+        UsageFault: they belong to a release that is frozen or withdrawn.
+    """
     if not added:
         return
+    contents.check_open(transaction, {product.release for product in added.values()})
     cells = _cells(list(added.values()))
     rows = [
         {"artifact": number, "revision": 1, "_healpix_29": cell, **_columns(product)}
@@ -78,7 +83,11 @@ def amend(transaction: Connection, artifact: int, product: Product) -> int:
     """Describe a file anew; what was said before stays in the events. Returns the new revision.
 
     What a file was made from is part of it: inputs are said anew too.
+
+    Raises:
+        UsageFault: it belongs to a release that is frozen or withdrawn.
     """
+    contents.check_open(transaction, [product.release])
     table, inputs = schema.product, schema.product_input
     revision = transaction.execute(select(table.c.revision).where(table.c.artifact == artifact)).scalar_one() + 1
     values = {"_healpix_29": _cells([product])[0], **_columns(product), "metadata": dict(product.metadata)}
