@@ -52,6 +52,8 @@ def copy_rows(source: Connection, target: Connection, layout: Layout, told: Told
     for name in layout.first_rows:
         target.execute(layout.metadata.tables[name].delete())
     for table in layout.metadata.sorted_tables:
+        if table.info.get("of_this_database"):
+            continue
         rows = source.execution_options(yield_per=_BATCH).execute(select(table)).mappings()
         for batch in rows.partitions():
             target.execute(table.insert(), [dict(row) for row in batch])

@@ -21,6 +21,7 @@ from archive.ledger.schema.descriptions import description, id_block, site
 from archive.ledger.schema.editions import edition, published, revision, state, state_part
 from archive.ledger.schema.events import event
 from archive.ledger.schema.files import artifact, delivery, derived_from, part, product, product_input, replica
+from archive.ledger.schema.inventories import changed, inventory
 from archive.ledger.schema.layout import VERSION, metadata
 from archive.ledger.schema.observations import coverage, observation
 from archive.ledger.schema.people import grant, incident, token
@@ -40,6 +41,7 @@ __all__ = [
     "arrival",
     "artifact",
     "certified",
+    "changed",
     "check_round",
     "collection",
     "coverage",
@@ -56,6 +58,7 @@ __all__ = [
     "grant",
     "id_block",
     "incident",
+    "inventory",
     "leaving",
     "loss",
     "metadata",

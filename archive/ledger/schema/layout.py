@@ -10,3 +10,6 @@ VERSION = 3
 metadata = MetaData()
 
 Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up by itself only for INTEGER
+
+OF_THIS_DATABASE = {"of_this_database": True}
+"""``info`` of tables that mean nothing in another database: they are not copied."""

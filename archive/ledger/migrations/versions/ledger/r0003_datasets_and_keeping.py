@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 
+from archive.ledger.schema.inventories import TRIGGERS
 from archive.ledger.schema.observations import Doubles
 
 revision = "0003"
@@ -24,6 +25,7 @@ def upgrade() -> None:
     _observations()
     _provenance()
     _releases()
+    _inventory()
 
 
 def _collections() -> None:
@@ -384,3 +386,31 @@ def _retention() -> None:
         sa.Column("taken", sa.String),
         sa.Index("leaving_until", "until"),
     )
+
+
+def _inventory() -> None:
+    """Editions of tables over the ledger, and what changed since they were made."""
+    op.create_table(
+        "changed",
+        sa.Column("number", _ID, primary_key=True),
+        sa.Column("subject", sa.String, nullable=False),
+        sa.Column("key", sa.BigInteger, nullable=False),
+        sa.UniqueConstraint("subject", "key"),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "inventory",
+        sa.Column("number", _ID, primary_key=True),
+        sa.Column("schema", sa.String, nullable=False),
+        sa.Column("table", sa.String, nullable=False),
+        sa.Column("form", sa.String, nullable=False),
+        sa.Column("place", sa.String, nullable=False),
+        sa.Column("rows", sa.BigInteger, nullable=False),
+        sa.Column("upto", sa.BigInteger, nullable=False),
+        sa.Column("made", sa.String, nullable=False),
+        sa.Column("replaced", sa.String),
+        sqlite_autoincrement=True,
+    )
+    if op.get_bind().dialect.name == "sqlite":
+        for _, statement in TRIGGERS:
+            op.execute(statement)
