@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,16 @@ from hypothesis import strategies as st
 from archive import sky
 from archive.backbone.examination import Coverage, coverage, examine
 from archive.backbone.inspection import Inspection, inspect
-from archive.backbone.obscore import Observation, observation
+from archive.backbone.obscore import observation
+from archive.ledger.files import Artifact
+from archive.ledger.observations import Observation
 from archive.products import product_types
 from archive.releases import shipped
 from tests import observations
 from tests.observations import DIFFERENCE, LSST, TAN
 
 IMAGES = Path(__file__).parent / "data" / "images"
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TYPES = product_types([shipped()])
 
 
@@ -45,7 +49,8 @@ def row(kind: str, content: bytes, given: Mapping[str, str] | None = None) -> Ob
     inspection.feed(content)
     found = inspection.finish()
     product = examine(TYPES[kind], found, given, {"*": "not told"}, release="dr1", collection="night")
-    made = observation(product, coverage(found.hdus), TYPES, did="ivo://a/b?c", name="file.fits", size=found.size)
+    artifact = Artifact("archive://a.test/dr1/night/file.fits", "0" * 64, found.size, "application/fits")
+    made = observation(product, coverage(found.hdus), TYPES, artifact, NOW)
     assert made is not None
     return made
 
@@ -285,7 +290,8 @@ def test_levels_and_what_is_no_observation() -> None:
     assert row("difference_image", observations.image(DIFFERENCE, extensions=kernel)).calib_level == 3
     found = inspect(IMAGES / "gc_2mass_j.fits")
     product = examine(TYPES["other"], found, release="dr1", collection="c")
-    assert observation(product, coverage(found.hdus), TYPES, did="d", name="n", size=1) is None
+    artifact = Artifact("archive://a.test/dr1/c/n", "0" * 64, 1, "application/fits")
+    assert observation(product, coverage(found.hdus), TYPES, artifact, NOW) is None
 
 
 @pytest.mark.parametrize(

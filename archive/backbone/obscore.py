@@ -1,68 +1,46 @@
-"""``Observation``: what a registered image is in the terms of ObsCore 1.1, made from its metadata and its WCS.
-
-Times are MJD in UTC, wavelengths metres in vacuum, positions ICRS degrees; what is not known is None.
-"""
+"""What a registered image is in the terms of ObsCore 1.1: its ``Observation``, from its metadata and its WCS."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import unquote
+
+from sqlalchemy import Connection
 
 from archive.backbone.examination import Coverage, Fact, facts_of
+from archive.ledger import observations
+from archive.ledger.files import Artifact, Known
+from archive.ledger.observations import Observation, Observed
 from archive.ledger.products import Product
+from archive.ledger.site import publisher_did
 from archive.products import Band, ProductType, ProductTypes
-from archive.sky import Polygon
 
 DATALINK = "application/x-votable+xml;content=datalink"
 """Media type of what ``access_url`` leads to (DataLink 1.1 section 3.3)."""
 
+_CALIBRATED = 2  # calib_level from which positions are measured, not just aimed at
+_COUNTS = "phot.count"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """A row of ``ivoa.obscore`` (ObsCore 1.1 tables 5 and 6), but for ``access_url``, which is the service's to say."""
 
-    dataproduct_type: str | None
-    calib_level: int
-    obs_collection: str
-    obs_id: str
-    obs_publisher_did: str
-    access_format: str
-    access_estsize: int  # kbyte of 1000
-    target_name: str | None
-    s_ra: float | None
-    s_dec: float | None
-    s_fov: float | None
-    s_region: Polygon | None
-    s_resolution: float | None
-    s_xel1: int | None
-    s_xel2: int | None
-    s_pixel_scale: float | None
-    t_min: float | None
-    t_max: float | None
-    t_exptime: float | None
-    t_resolution: float | None
-    t_xel: int | None
-    em_min: float | None
-    em_max: float | None
-    em_res_power: float | None
-    em_xel: int | None
-    o_ucd: str | None
-    o_unit: str | None
-    pol_states: str | None
-    pol_xel: int
-    facility_name: str | None
-    instrument_name: str | None
-    proposal_id: str | None
-    obs_creation_date: str | None
+def observed_types(types: ProductTypes) -> tuple[str, ...]:
+    """The names of the types whose products are observations."""
+    return tuple(name for name, kind in types.items() if kind.calib_level is not None)
+
+
+def observed(
+    product: Product, covered: Coverage, types: ProductTypes, artifact: Artifact, received: datetime
+) -> Observed:
+    """What a product shows that was ``received`` at that time."""
+    return Observed(covered.json, observation(product, covered, types, artifact, received))
 
 
 def observation(
-    product: Product, covered: Coverage, types: ProductTypes, *, did: str, name: str, size: int
+    product: Product, covered: Coverage, types: ProductTypes, artifact: Artifact, received: datetime
 ) -> Observation | None:
-    """The row of a product, or None if its type is no observation.
+    """The row of a product, or None if its type is no observation or it holds no image.
 
-    ``did`` is the publisher's identifier of the file, ``name`` what an observation without exposure is called by,
-    ``size`` is in bytes.
+    It is released when it is received, or later if it is proprietary until then.
     """
     kind: ProductType = types.named(product.type)
     if kind.calib_level is None or covered.kind is None:
@@ -70,14 +48,20 @@ def observation(
     facts = facts_of(product.metadata)
     low, high, power = _spectrum(covered, types.band(product.band, _text(facts, "physical_filter")))
     length = _number(facts, "exp_time")
+    quantity = _quantity(covered.unit)
     return Observation(
         dataproduct_type=covered.kind,
+        dataproduct_subtype=product.type,
         calib_level=kind.calib_level,
         obs_collection=product.collection,
-        obs_id=product.exposure or name,
-        obs_publisher_did=did,
+        obs_id=product.exposure or unquote(artifact.uri.rpartition("/")[2]),
+        obs_title=_title(product),
+        obs_publisher_did=publisher_did(artifact.uri),
+        obs_creation_date=_moment(_text(facts, "created_at")),
+        obs_release_date=_released(artifact, received),
+        data_rights="public" if artifact.public_from is None else "proprietary",
         access_format=DATALINK,
-        access_estsize=-(-size // 1000),
+        access_estsize=-(-artifact.size // 1000),
         target_name=_text(facts, "target_name"),
         s_ra=covered.ra if covered.ra is not None else product.ra,
         s_dec=covered.dec if covered.dec is not None else product.dec,
@@ -87,24 +71,67 @@ def observation(
         s_xel1=covered.shape[0] if covered.shape else None,
         s_xel2=covered.shape[1] if covered.shape else None,
         s_pixel_scale=covered.pixel,
+        s_calib_status=None if covered.ra is None else "raw" if kind.calib_level < _CALIBRATED else "calibrated",
         t_min=product.t_min,
         t_max=product.t_max,
         t_exptime=length,
         t_resolution=length if product.exposure else None,  # a single exposure has no finer one
         t_xel=covered.t_xel or (1 if product.t_min is not None else None),
+        t_calib_status="calibrated" if product.t_min is not None else None,
         em_min=low,
         em_max=high,
         em_res_power=power,
+        em_resolution=(low + high) / 2 / power if low is not None and high is not None and power else None,
         em_xel=covered.em_xel or (1 if low is not None else None),
-        o_ucd=_quantity(covered.unit),
+        em_ucd="em.wl" if low is not None else None,
+        em_calib_status="calibrated" if covered.em_min is not None else None,
+        o_ucd=quantity,
         o_unit=covered.unit,
+        o_calib_status="absolute" if quantity is not None and quantity != _COUNTS else None,
         pol_states=f"/{'/'.join(covered.states)}/" if covered.states else None,
         pol_xel=len(covered.states),
         facility_name=_text(facts, "telescope"),
         instrument_name=product.instrument,
         proposal_id=_text(facts, "science_program"),
-        obs_creation_date=_text(facts, "created_at"),
     )
+
+
+def renew(transaction: Connection, known: Known, product: Product, types: ProductTypes) -> None:
+    """Make the row of a file anew, now that its ``product`` is described otherwise."""
+    facts = observations.covered(transaction, [known.id]).get(known.id)
+    if facts is None:
+        return
+    before = observations.find(transaction, [known.id]).get(known.id)
+    received = (before.obs_release_date if before is not None else None) or datetime.now(UTC).replace(tzinfo=None)
+    row = observation(product, Coverage.from_json(facts), types, known.artifact, received.replace(tzinfo=UTC))
+    observations.replace(transaction, {known.id: row})
+
+
+def _title(product: Product) -> str:
+    """A line for people."""
+    parts = {
+        "": product.instrument,
+        "exposure ": product.exposure,
+        "detector ": product.detector,
+        "band ": product.band,
+    }
+    told = ", ".join(f"{word}{part}" for word, part in parts.items() if part)
+    kind = product.type.replace("_", " ")
+    return f"{kind}: {told}" if told else kind
+
+
+def _released(artifact: Artifact, received: datetime) -> datetime:
+    """Since when everybody may have the file, in UTC."""
+    moment = received if artifact.public_from is None else datetime.fromisoformat(artifact.public_from)
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _moment(text: str | None) -> datetime | None:
+    """A time as items keep it; None where Python's calendar has none such (a leap second, the year 10000)."""
+    try:
+        return None if text is None else datetime.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def _spectrum(covered: Coverage, band: Band | None) -> tuple[float | None, float | None, float | None]:
@@ -119,7 +146,7 @@ def _spectrum(covered: Coverage, band: Band | None) -> tuple[float | None, float
 
 
 _QUANTITIES = (
-    (("adu", "dn", "count", "electron", "ct", "e-"), "phot.count"),
+    (("adu", "dn", "count", "electron", "ct", "e-"), _COUNTS),
     (("jy/sr", "mjy/sr"), "phot.flux.density.sb"),
     (("jy", "mjy", "ujy", "njy"), "phot.flux.density"),
     (("mag",), "phot.mag"),

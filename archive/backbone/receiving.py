@@ -9,16 +9,19 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 
-from archive.backbone.examination import examine
+from archive.backbone.examination import coverage, examine
 from archive.backbone.inspection import Inspection
+from archive.backbone.obscore import observed
 from archive.backbone.sources import Digest, Source, unreadable
 from archive.backbone.stores import CHUNK, Staged
 from archive.faults import Fault, UsageFault
 from archive.ledger.files import Artifact, Known, refusal
+from archive.ledger.observations import Observed
 from archive.ledger.products import Product
-from archive.products import ProductType
+from archive.products import ProductTypes
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +77,22 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Received:
-    """A file whose bytes were found right; ``staged`` if they were kept, ``product`` if its name is new."""
+    """A file whose bytes were found right; ``staged`` if they were kept, ``product`` if its name is new.
+
+    ``observed`` is what it shows, if products of its type are observations.
+    """
 
     request: Request
     artifact: Artifact
     staged: Staged | None
     product: Product | None
+    observed: Observed | None = None
 
 
 def receive(
     request: Request,
     uri: str,
-    kind: ProductType,
+    types: ProductTypes,
     known: Known | None,
     staging: Callable[[], Staged] | None,
     progress: Callable[[int], None] = lambda size: None,
@@ -101,7 +108,7 @@ def receive(
         raise refusal(known, known.artifact) or AssertionError
     staged = staging() if staging is not None else None
     try:
-        return _received(request, uri, kind, known, staged, progress)
+        return _received(request, uri, types, known, staged, progress)
     except BaseException:
         if staged is not None:
             staged.discard()
@@ -111,7 +118,7 @@ def receive(
 def _received(
     request: Request,
     uri: str,
-    kind: ProductType,
+    types: ProductTypes,
     known: Known | None,
     staged: Staged | None,
     progress: Callable[[int], None],
@@ -138,9 +145,13 @@ def _received(
         return Received(request, known.artifact, staged, None)
     terms = request.terms
     inspected = inspection.finish()
+    kind = types[terms.type]
     product = examine(kind, inspected, terms.given, terms.nulls, release=terms.release, collection=terms.collection)
     artifact = Artifact(uri, sha256, size, inspected.media_type, public_from=terms.public_from)
-    return Received(request, artifact, staged, product)
+    shown = None
+    if kind.calib_level is not None:
+        shown = observed(product, coverage(inspected.hdus), types, artifact, datetime.now(UTC))
+    return Received(request, artifact, staged, product, shown)
 
 
 def _chunks(source: Source, expected: int | None) -> Iterator[bytes]:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import JSON, Column, ColumnElement, Connection, Table, any_, bindparam, func, select
+from sqlalchemy import JSON, Column, ColumnElement, Connection, DateTime, Table, any_, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement
 
+from archive.ledger.schema.observations import Doubles, pack
+
 T = TypeVar("T")
 
 _AT_ONCE = 500  # values in one statement
 _FEW = 8  # rows that are not worth a COPY
+_MOMENT = "%Y-%m-%d %H:%M:%S.%f"  # as SQLAlchemy keeps times in SQLite
 _NULL = r"\N"  # of COPY's text format
 _SPECIAL = re.compile(r"[\\\n\t\r]")  # stand for something else there
 
@@ -66,12 +70,15 @@ def insert_all(transaction: Connection, table: Table, rows: Sequence[Mapping[str
         _copy_all(transaction, table, columns, rows)
         return
     compiled = table.insert().compile(dialect=transaction.dialect, column_keys=[column.name for column in columns])
-    getters = [(column.name, isinstance(column.type, JSON)) for column in columns]
-    values = [[_encoded(row[name]) if is_json else row[name] for name, is_json in getters] for row in rows]
+    names = [column.name for column in columns]
+    ready = [_readied(column, is_packed=transaction.dialect.name == "sqlite") for column in columns]
+    values = [
+        [row[name] if made is None else made(row[name]) for name, made in zip(names, ready, strict=True)]
+        for row in rows
+    ]
     if compiled.positional:
         transaction.exec_driver_sql(str(compiled), [tuple(each) for each in values])
     else:
-        names = [name for name, _ in getters]
         transaction.exec_driver_sql(str(compiled), [dict(zip(names, each, strict=True)) for each in values])
 
 
@@ -85,6 +92,18 @@ def numbers(transaction: Connection, column: Column[Any], count: int) -> list[in
     return list(range(first, first + count))
 
 
+def _readied(column: Column[Any], *, is_packed: bool) -> Callable[[Any], Any] | None:
+    """Makes of a value of ``column`` what the driver takes; None where that is the value itself."""
+    match column.type:
+        case JSON():
+            return _encoded
+        case Doubles() if is_packed:
+            return lambda value: None if value is None else pack(value)
+        case DateTime() if is_packed:
+            return lambda value: None if value is None else f"{value:{_MOMENT}}"
+    return None
+
+
 def _encoded(value: Any) -> str:
     return value if isinstance(value, Encoded) else json.dumps(value)
 
@@ -93,11 +112,18 @@ def _copy_all(
     transaction: Connection, table: Table, columns: Sequence[Column[Any]], rows: Sequence[Mapping[str, Any]]
 ) -> None:
     statement = str(_Copy(table, columns).compile(dialect=transaction.dialect))
-    texts = [_texts([row[column.name] for row in rows]) for column in columns]
+    texts = [_texts(_plain(column, [row[column.name] for row in rows])) for column in columns]
     text = "".join([f"{line}\n" for line in map("\t".join, zip(*texts, strict=True))])
     driver: Any = transaction.connection
     with driver.cursor() as cursor:
         cursor.copy_expert(statement, io.StringIO(text))
+
+
+def _plain(column: Column[Any], values: list[Any]) -> list[Any]:
+    """Arrays as PostgreSQL writes them; all else as it is."""
+    if not isinstance(column.type, Doubles):
+        return values
+    return [None if value is None else f"{{{','.join(map(repr, value))}}}" for value in values]
 
 
 def _texts(values: Sequence[Any]) -> list[str]:
@@ -114,7 +140,7 @@ def _told(value: Any) -> str:
         return "t" if value else "f"
     if isinstance(value, Mapping | list | tuple):
         return json.dumps(value)
-    return repr(value)
+    return value.isoformat() if isinstance(value, datetime) else repr(value)
 
 
 def _escaped(text: str) -> str:

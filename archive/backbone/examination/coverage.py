@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from archive.backbone.examination import positions
 from archive.backbone.inspection import Hdu, said
+from archive.ledger.events import Json
 from archive.sky import Polygon
 
 Floats = NDArray[np.float64]
@@ -75,6 +76,23 @@ class Coverage:
     states: tuple[str, ...] = ()
     resolution: float | None = None
     unit: str | None = None
+
+    @property
+    def json(self) -> dict[str, Json]:
+        """All of it but what is not known, as the ledger keeps it."""
+        told = asdict(self) | {"outline": None if self.outline is None else self.outline.vertices}
+        return {name: value for name, value in told.items() if value not in (None, ())}
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Coverage:
+        """The coverage that ``json`` told."""
+        known = dict(told)
+        if "outline" in known:
+            known["outline"] = Polygon(tuple((lon, lat) for lon, lat in known["outline"]))
+        for name in ("shape", "states"):
+            if name in known:
+                known[name] = tuple(known[name])
+        return cls(**known)
 
 
 def coverage(hdus: Sequence[Hdu]) -> Coverage:
