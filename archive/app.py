@@ -11,12 +11,15 @@ from flask import Blueprint, Flask, Response, request
 from archive import dali
 from archive.backbone.copies import Copies
 from archive.backbone.endpoint import Endpoint
+from archive.backbone.previews import Previews
 from archive.bearers import Bearers
 from archive.book import Book
 from archive.config import Config
 from archive.datalink.deposit import DepositFace
 from archive.datalink.face import LinksFace
 from archive.datalink.files import FilesFace
+from archive.datalink.given import Given
+from archive.datalink.previews import PreviewsFace
 from archive.engine.opening import open_engine
 from archive.jobs import Job, Jobs, Task
 from archive.ledger import Ledger, processes
@@ -29,9 +32,9 @@ from archive.serving import Serving
 from archive.staff import staff_blueprint
 from archive.tap import TapFace, TapLane, TapTask, asked_by
 from archive.uws import uws_blueprint
-from archive.visits import Visits
+from archive.visits import Visit, Visits
 
-_PROTOCOLS = ("/tap", "/files", "/datalink", "/staff")
+_PROTOCOLS = ("/tap", "/files", "/datalink", "/previews", "/thumbnails", "/staff")
 _TOLD = (
     "Location, Link, Retry-After, Content-Disposition, X-Request-Id, ETag, Accept-Ranges, Content-Range, Repr-Digest, "
     f"{dali.OVERFLOW}"
@@ -53,15 +56,27 @@ def kept(endpoint: Endpoint) -> tuple[tuple[str, Blueprint], ...]:
     """The faces of what an endpoint keeps, and the paths below which they are: files out, files in, what staff see."""
     ledger, bearers = endpoint.ledger, Bearers(endpoint.ledger)
     base_url = _base_url(endpoint.config.public_url or endpoint.site.public_url)
-    files = FilesFace(endpoint.site, ledger, Copies(ledger, endpoint.stores), bearers)
+    copies = Copies(ledger, endpoint.stores)
+    given = Given(endpoint.site, ledger, bearers)
     deposit = DepositFace(endpoint, bearers, base_url)
     atexit.register(deposit.close)
     links = LinksFace(ledger, bearers, lambda: product_types(endpoint.config.description_folders), base_url)
     return (
         ("/datalink", links.blueprint()),
-        ("/files", files.blueprint()),
+        ("/files", FilesFace(given, copies).blueprint()),
         ("/files", deposit.blueprint()),
+        ("/", PreviewsFace(given, _previews(endpoint.config, copies)).blueprint()),
         ("/staff", staff_blueprint(ledger, bearers)),
+    )
+
+
+def _previews(config: Config, copies: Copies) -> Previews:
+    return Previews(
+        copies,
+        config.previews_folder,
+        most=config.preview_bytes,
+        turns=config.preview_makers,
+        patience=config.turn_seconds,
     )
 
 
@@ -116,7 +131,8 @@ def assemble(
     most = config.upload_bytes + _REQUEST_BYTES
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = most
     app.wsgi_app = behind(app.wsgi_app, config.trusted_proxies)  # type: ignore[method-assign]
-    Visits(config.requests, config.stall_seconds, began=book.visit_began, ended=book.visit_ended).attend(app)
+    began, ended = _counted(serving, book)
+    Visits(config.requests, config.stall_seconds, began=began, ended=ended).attend(app)
     base_url = _base_url(config.public_url or serving.site.public_url)
     portal = Portal(serving, base_url)
     app.register_blueprint(portal.blueprint())
@@ -130,6 +146,20 @@ def assemble(
     app.register_error_handler(Exception, _error_page(portal))
     app.after_request(_open_to_other_sites)
     return app
+
+
+def _counted(serving: Serving, book: Book) -> tuple[Callable[[Visit], None], Callable[[Visit], None]]:
+    """What is told of each visit, at its beginning and at its end."""
+
+    def began(visit: Visit) -> None:
+        serving.requests.change(1)
+        book.visit_began(visit)
+
+    def ended(visit: Visit) -> None:
+        serving.requests.change(-1)
+        book.visit_ended(visit)
+
+    return began, ended
 
 
 def _base_url(public: str | None) -> Callable[[], str]:

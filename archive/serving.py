@@ -10,6 +10,7 @@ import atexit
 import datetime
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -30,10 +31,41 @@ from archive.turns import Turns
 _log = logging.getLogger(__name__)
 
 
+class Load:
+    """How many things this process is at work on, on the average. Safe for threads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._now = 0
+        self._spent = 0.0  # seconds of all together, since it was last asked
+        self._asked = self._counted = clock()
+
+    def change(self, by: int) -> None:
+        """One more (1) is begun, or one is done (-1)."""
+        with self._lock:
+            self._count()
+            self._now += by
+
+    def mean(self) -> float:
+        """How many there were, on the average since this was last asked."""
+        with self._lock:
+            self._count()
+            seconds, spent = self._counted - self._asked, self._spent
+            self._asked, self._spent = self._counted, 0.0
+            return spent / seconds if seconds > 0 else float(self._now)
+
+    def _count(self) -> None:
+        time = self._clock()
+        self._spent += self._now * (time - self._counted)
+        self._counted = time
+
+
 class Serving:
     """Answers questions and keeps account of the revisions under way. Shared by all threads of a process.
 
-    ``short`` and ``long`` are the turns of those that wait for their answers.
+    ``short`` and ``long`` are the turns of those that wait for their answers; ``requests`` is told by whoever takes
+    requests how many there are, so that what can wait lets them go first.
     """
 
     def __init__(self, config: Config, ledger: Ledger, engine: Engine) -> None:
@@ -44,6 +76,8 @@ class Serving:
         self.since = datetime.datetime.now(datetime.UTC)
         self.short = Turns(config.short_queries, config.short_queries_each, config.turn_seconds)
         self.long = Turns(config.long_queries, config.long_queries_each, config.turn_seconds)
+        self.requests = Load()
+        self._queries = Load()
         self._under_way: Counter[int] = Counter()
         self._lock = threading.Lock()
 
@@ -52,7 +86,7 @@ class Serving:
 
         Returns what leaves the ledger earlier; a process that ends without ceremony calls it.
         """
-        attendance = self._ledger.attend(role, self.config.heartbeat, self.oldest_revision)
+        attendance = self._ledger.attend(role, self.config.heartbeat, self.oldest_revision, self.busy)
         attendance.begin()
         atexit.register(attendance.leave)
         return attendance.leave
@@ -124,6 +158,10 @@ class Serving:
             return ("The service cannot answer queries at the moment.",)
         return ()
 
+    def busy(self) -> float:
+        """How many requests or queries this process was at work on, on the average since this was last asked."""
+        return max(self.requests.mean(), self._queries.mean())
+
     def oldest_revision(self) -> int:
         """The oldest revision that a query under way may be reading; the newest when none is."""
         newest = self._ledger.published().revision
@@ -134,6 +172,7 @@ class Serving:
         revision = published.revision
         with self._lock:
             self._under_way[revision] += 1
+        self._queries.change(1)
         left = threading.Event()
 
         def leave() -> None:
@@ -144,6 +183,7 @@ class Serving:
                 self._under_way[revision] -= 1
                 if not self._under_way[revision]:
                     del self._under_way[revision]
+            self._queries.change(-1)
 
         return leave
 

@@ -85,9 +85,15 @@ class Ledger:
                     self._published = read_published(transaction)
                 return self._published
 
-    def attend(self, role: str, interval: float = 5.0, oldest: Callable[[], int] | None = None) -> Attendance:
+    def attend(
+        self,
+        role: str,
+        interval: float = 5.0,
+        oldest: Callable[[], int] | None = None,
+        busy: Callable[[], float] | None = None,
+    ) -> Attendance:
         """This process' presence in the ledger; see ``Attendance``."""
-        return Attendance(self._database, role, interval, oldest)
+        return Attendance(self._database, role, interval, oldest, busy)
 
     def close(self) -> None:
         self._database.close()

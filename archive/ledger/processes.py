@@ -25,15 +25,24 @@ _MISSED = 6  # signs of life that may fail to come before a process counts as go
 class Attendance:
     """A process' presence in the ledger, kept up by a thread until ``leave``.
 
-    ``oldest`` tells the oldest ledger revision that the process still serves; a process that serves nothing gives
-    none. It is asked at every sign of life, every ``interval`` seconds.
+    ``oldest`` tells the oldest ledger revision that the process still serves, ``busy`` how many requests it was at work
+    on, on the average since it was last asked; a process that serves nothing gives neither. They are asked at every
+    sign of life, every ``interval`` seconds.
     """
 
-    def __init__(self, database: Database, role: str, interval: float, oldest: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        role: str,
+        interval: float,
+        oldest: Callable[[], int] | None = None,
+        busy: Callable[[], float] | None = None,
+    ) -> None:
         self.id = uuid.uuid4().hex
         self._database = database
         self._interval = interval
         self._oldest = oldest
+        self._busy = busy
         self._told = {
             "id": self.id,
             "role": role,
@@ -73,9 +82,14 @@ class Attendance:
         with self._database.write() as transaction:
             transaction.execute(schema.process.delete().where(schema.process.c.id == self.id))
 
-    def _signs(self, time: datetime) -> dict[str, str | int | None]:
+    def _signs(self, time: datetime) -> dict[str, str | float | None]:
         lease = stamp(time + timedelta(seconds=_MISSED * self._interval))
-        return {"seen": stamp(time), "lease": lease, "revision": self._oldest() if self._oldest else None}
+        return {
+            "seen": stamp(time),
+            "lease": lease,
+            "revision": self._oldest() if self._oldest else None,
+            "busy": self._busy() if self._busy else None,
+        }
 
     def _keep_up(self) -> None:
         while not self._left.wait(self._interval):

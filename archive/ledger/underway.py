@@ -57,6 +57,15 @@ def underway(transaction: Connection) -> Underway:
     )
 
 
+def at_work(transaction: Connection) -> float:
+    """How many requests are being worked on, as living processes said last, and how many arrivals claim room."""
+    process, arrival, moment = schema.process, schema.arrival, now()
+    alive = process.c.lease >= moment
+    busy = transaction.execute(select(func.coalesce(func.sum(process.c.busy), 0.0)).where(alive)).scalar_one()
+    coming = select(func.count()).select_from(arrival).join(process, process.c.id == arrival.c.process)
+    return float(busy) + int(transaction.execute(coming.where(alive, arrival.c.claimed > 0)).scalar_one())
+
+
 def _tables(transaction: Connection) -> list[TableUnderway]:
     state, shown, edition = schema.state, schema.published, schema.edition
     newest = select(state.c.schema, state.c.table, func.max(state.c.number).label("number"))
