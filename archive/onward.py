@@ -46,6 +46,20 @@ def total_order(query: bound.Bound) -> tuple[Key, ...]:
     return known if len(known) == len(keys) and _tells_apart(known, body) else ()
 
 
+def is_ordered(body: bound.Rows) -> bool:
+    """Whether ORDER BY leaves nothing open: rows that are alike in it are the same row, or the same in all outputs."""
+    outputs = body.outputs if isinstance(body, bound.Select) else ()
+    given = [order.by for order in body.order_by]
+    values = [outputs[by - 1].value if isinstance(by, int) and outputs else by for by in given]
+    if not isinstance(body, bound.Select):
+        return len(set(map(str, values))) == len(body.columns)
+    if not all(isinstance(value, bound.Field) for value in values):
+        return False
+    return all(output.value in values for output in outputs) or (
+        not body.distinct and not body.group_by and _has_keys(values, body.source)
+    )
+
+
 def place_of(row: pa.RecordBatch, keys: Sequence[Key]) -> str | None:
     """The place of the only ``row``, as text; None where there is no order."""
     if not keys:
@@ -109,8 +123,13 @@ def _tells_apart(keys: Sequence[Key], body: bound.Select) -> bool:
         return False
     if body.distinct:
         return len({key.position for key in keys}) == len(body.outputs)
+    return _has_keys(values, body.source)
+
+
+def _has_keys(values: Sequence[object], source: bound.Source | None) -> bool:
+    """Whether the fields among ``values`` hold the primary keys of all tables that are joined."""
     named = {(value.source, value.name) for value in values if isinstance(value, bound.Field)}
-    return all(table is not None and _identified(table, named) for table in _tables(body.source))
+    return all(table is not None and _identified(table, named) for table in _tables(source))
 
 
 def _identified(stored: bound.Stored, named: set[tuple[str, str]]) -> bool:

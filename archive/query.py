@@ -7,18 +7,21 @@ and whether rows were cut.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from archive import onward, standing
+from archive import onward, repeats, standing
 from archive.adql import bound, parse, resolve, tree
 from archive.adql.adapt import adapt
 from archive.adql.resolve import expand
 from archive.engine.contract import Bindings, Engine, Limits, Stop, Stream
+from archive.faults import UsageFault
 from archive.foresight import Ahead
+from archive.repeats import Token
+from archive.results.digest import Digest
 from archive.results.result import Result
 from archive.tables import Catalog, Schema, Table
 from archive.weight import rows_read
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 UPLOADS = "TAP_UPLOAD"
 
+_OPEN = "rows were cut off, and without an ORDER BY in which no two are alike it is open which"
 _MUCH = 1_000_000  # rows; to read more is long work
 _LITTLE = 20_000  # rows; to read or to give no more is done at once
 
@@ -46,7 +50,8 @@ class Question:
 
     ``maxrec`` None means the service's default; 0 asks for the columns alone. ``seconds`` is the longest the
     statement may run. TAP_SCHEMA is exempt from the default limit (clients read it whole), not from ``hard_maxrec``.
-    ``begin`` is the place in the order of its rows after which the answer begins.
+    ``begin`` is the place in the order of its rows after which the answer begins, ``at`` the token of an earlier answer
+    that is to be had again.
     ``asker`` is the address that waits for the answer; None where nobody does. ``stop`` is pulled when nobody wants
     the answer any more.
     """
@@ -61,6 +66,7 @@ class Question:
     asker: str | None = None
     stop: Stop | None = None
     begin: onward.Place | None = None
+    at: Token | None = None
 
     @property
     def text(self) -> str:
@@ -71,7 +77,7 @@ class Question:
 class Prepared:
     """A question understood: its bound tree and where the rows lie, all of one ledger revision.
 
-    ``reads`` is about how many rows it will read.
+    ``reads`` is about how many rows it will read. The answer has a ``token`` unless there is an ``obstacle``.
     """
 
     question: Question
@@ -79,6 +85,8 @@ class Prepared:
     bindings: Bindings
     revision: int
     reads: float
+    token: Token | None = None
+    obstacle: str = ""
 
     @property
     def is_long(self) -> bool:
@@ -113,7 +121,7 @@ def run(prepared: Prepared, engine: Engine) -> Result:
     rows = None if limit is None else limit + 1
     limits = Limits(rows, question.seconds, question.stop, gives_way=prepared.is_long, brief=prepared.is_brief(rows))
     stream = engine.run(prepared.query, prepared.bindings, limits)
-    result = _result(question, prepared.query, stream, limit)
+    result = _result(prepared, stream, limit)
     if not result.at_hand:
         result.foresight = Ahead(engine, prepared.query, prepared.bindings, limits, limit)
     return result
@@ -126,13 +134,18 @@ def prepare(question: Question, published: Published) -> Prepared:
         UsageFault: the text is not ADQL, or names or types do not fit; place and remedy are in the message.
     """
     parsed = parse(question.query, question.language) if isinstance(question.query, str) else question.query
+    name = repeats.hash_of(question.text, question.language)
+    if question.at is not None and question.at.query != name:
+        raise UsageFault("The token belongs to another query.", "Send it with the text that it was given for.")
     at_hand = standing.shelf(published)
-    catalog = _with_uploads(at_hand.catalog, question.uploads)
-    query = adapt(resolve(parsed, catalog), expand)
+    catalog = at_hand.catalog if question.at is None else question.at.catalog(at_hand.catalog)
+    query = adapt(resolve(parsed, _with_uploads(catalog, question.uploads)), expand)
+    obstacle = repeats.obstacle(parsed, query, uploads=bool(question.uploads), kept=published.states.keys())
+    token = None if obstacle else repeats.token_of(query, name, catalog, published, question.at)
     if question.begin is not None:
         query = onward.after(query, question.begin)
-    bindings = _bindings(query, published, at_hand.rows, question.uploads)
-    return Prepared(question, query, bindings, published.revision, rows_read(query, bindings))
+    bindings = _bindings(query, published, at_hand.rows, question)
+    return Prepared(question, query, bindings, published.revision, rows_read(query, bindings), token, obstacle)
 
 
 def _with_uploads(catalog: Catalog, uploads: tuple[Upload, ...]) -> Catalog:
@@ -145,9 +158,9 @@ def _bindings(
     query: bound.Bound,
     published: Published,
     standing_rows: Mapping[tuple[str, str], pa.Table],
-    uploads: tuple[Upload, ...],
+    question: Question,
 ) -> Bindings:
-    uploaded = {upload.table.key: upload.rows for upload in uploads}
+    uploaded = {upload.table.key: upload.rows for upload in question.uploads}
     editions = {}
     for key, table in query.tables.items():
         if (edition := published.editions.get(table.rows_of or key)) is not None:
@@ -155,7 +168,8 @@ def _bindings(
     arrow = {
         key: uploaded[key] if key in uploaded else standing_rows[key] for key in query.tables if key not in editions
     }
-    return Bindings(editions, arrow)
+    states = {} if question.at is None else repeats.states_asked(query, published, question.at)
+    return Bindings(editions, arrow, states)
 
 
 def _row_limit(question: Question, query: bound.Bound) -> int | None:
@@ -173,7 +187,8 @@ def _columns_only(question: Question, query: bound.Bound) -> Result:
     return Result(query.columns, iter(()), overflowed=True, notes=query.notes, query=question.text or None)
 
 
-def _result(question: Question, query: bound.Bound, stream: Stream, limit: int | None) -> Result:
+def _result(prepared: Prepared, stream: Stream, limit: int | None) -> Result:
+    question, query = prepared.question, prepared.query
     result = Result(
         columns=stream.columns,
         batches=iter(()),
@@ -181,22 +196,27 @@ def _result(question: Question, query: bound.Bound, stream: Stream, limit: int |
         notes=query.notes,
         query=question.text or None,
         at_hand=stream.whole,
+        token=None if prepared.token is None else str(prepared.token),
+        obstacle=prepared.obstacle,
+        digest=Digest(repeats.computed(query)),
     )
     if limit is not None:
-        result.batches = _cut(stream, limit, result, onward.total_order(query))
+        result.batches = _cut(stream, limit, result, query)
     else:
         result.batches = stream.batches
     return result
 
 
-def _cut(stream: Stream, limit: int, result: Result, order: Sequence[onward.Key]) -> Iterator[pa.RecordBatch]:
+def _cut(stream: Stream, limit: int, result: Result, query: bound.Bound) -> Iterator[pa.RecordBatch]:
     """The first ``limit`` rows; marks the result as overflowed only if there were more, and where they would begin."""
-    left, last = limit, None
+    left, last, order = limit, None, onward.total_order(query)
     for batch in stream.batches:
         if batch.num_rows > left:
             result.overflowed = True
             last = batch.slice(left - 1, 1) if left else last
             result.last = None if last is None else onward.place_of(last, order)
+            if result.token is not None and not onward.is_ordered(query.body):
+                result.token, result.obstacle = None, _OPEN
             if left:
                 yield batch.slice(0, left)
             stream.close()

@@ -41,6 +41,7 @@ FLOORS: dict[str, float] = {
     "weight": 3,
     "foresight": 3,
     "onward": 3,
+    "repeats": 3.05,
     "query": 3.1,
     "serving": 3.2,
     "jobs": 3.2,

@@ -99,6 +99,7 @@ def _build(endpoint: Endpoint, registered: Registered, state: State, builder: st
     table = registered.release.table(state.table)
     with endpoint.ledger.write() as transaction:
         number = editions.begin(transaction, table.key, state.number, registered.id, builder)
+        since = files.since(transaction, state)
     done = 0
 
     def advance(rows: int) -> None:
@@ -108,7 +109,7 @@ def _build(endpoint: Endpoint, registered: Registered, state: State, builder: st
 
     with ExitStack() as held:
         parts = [held.enter_context(endpoint.store.local(part.artifact.path)) for part in state.parts]
-        return Built(endpoint.engine.build(table, number, parts, advance), state.number)
+        return Built(endpoint.engine.build(table, number, parts, advance, since), state.number)
 
 
 def migrate(endpoint: Endpoint, release: Release) -> tuple[Registered, int]:

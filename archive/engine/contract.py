@@ -14,6 +14,9 @@ from archive.adql.bound import Bound
 from archive.columns import Column
 from archive.tables import Edition, Table
 
+SINCE = "_since"
+"""The internal column of an edition that tells with which state of the table a row came; its physical name too."""
+
 
 class Stop:
     """A cord by which another thread stops a query, whatever it is doing: also before its first row is there."""
@@ -65,11 +68,13 @@ class Limits:
 class Bindings:
     """Where the rows of a query's tables lie: an edition, or Arrow given with the request (uploads, TAP_SCHEMA).
 
-    Arrow tables have the described columns, in order, by position.
+    Arrow tables have the described columns, in order, by position. Of a table in ``states`` only the rows count that
+    were there at that state; its edition shows a later one, and holds ``SINCE``.
     """
 
     editions: Mapping[tuple[str, str], Edition] = field(default_factory=dict)
     arrow: Mapping[tuple[str, str], pa.Table] = field(default_factory=dict)
+    states: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -117,8 +122,12 @@ class Engine(Protocol):
         number: int,
         parts: Sequence[Path],
         progress: Callable[[int], None] = lambda rows: None,
+        since: Sequence[int] = (),
     ) -> Edition:
         """Materialise a table state from its Parquet parts (in order) as edition ``number``; durable on return.
+
+        ``since`` tells for each part the state with which it came: with more than one the edition holds it in a column
+        ``SINCE``, so that earlier states can be told apart.
 
         Idempotent: an unfinished earlier attempt under the same number is replaced.
         """

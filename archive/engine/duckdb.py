@@ -26,7 +26,7 @@ from archive.engine.contract import Bindings, Engine, Limits, Stream
 from archive.engine.duckdb_dialect import DIALECT
 from archive.engine.duckdb_root import Root
 from archive.engine.duckdb_running import Running, give_way
-from archive.engine.select import Place, Spread, statement
+from archive.engine.select import Place, Spread, as_of, statement
 from archive.engine.watch import Watch
 from archive.faults import UsageFault
 from archive.sky import cells_near, ranges_of
@@ -108,10 +108,10 @@ class DuckDB(Engine):
         number: int,
         parts: Sequence[Path],
         progress: Callable[[int], None] = lambda rows: None,
+        since: Sequence[int] = (),
     ) -> Edition:
-        edition = duckdb_build.build(
-            self._folder, table, number, parts, {**self._threads, "memory_limit": self._memory}, progress
-        )
+        settings = {**self._threads, "memory_limit": self._memory}
+        edition = duckdb_build.build(self._folder, table, number, parts, settings, progress, since)
         self._detach(edition.place)
         return edition
 
@@ -154,7 +154,7 @@ def prepare(query: Bound, bindings: Bindings, rows: int | None, place: Callable[
 
     def locate(table: Table) -> Place:
         if table.key in bindings.editions:
-            return place(bindings.editions[table.key])
+            return as_of(place(bindings.editions[table.key]), bindings.states.get(table.key))
         if table.key not in given:
             given[table.key] = _view(table, bindings.arrow[table.key], views)
         return given[table.key]

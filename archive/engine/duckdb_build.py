@@ -12,6 +12,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from archive.columns import Column, Datatype
+from archive.engine.contract import SINCE
 from archive.engine.duckdb_dialect import type_name
 from archive.engine.sphere import HEALPIX
 from archive.tables import Edition, Table
@@ -24,6 +25,7 @@ def build(
     parts: Sequence[Path],
     settings: Mapping[str, Any],
     progress: Callable[[int], None],
+    since: Sequence[int] = (),
 ) -> Edition:
     """Write the rows of ``parts``, in order, to a new file; see ``contract.Engine.build``."""
     place = f"{quote(table.schema, safe='')}.{quote(table.name, safe='')}.{number}.duckdb"
@@ -31,35 +33,47 @@ def build(
     for left in (unfinished, folder / f"{unfinished.name}.wal"):
         left.unlink(missing_ok=True)
     healpix = bool(parts) and all(HEALPIX in pq.read_schema(part).names for part in parts)
+    several = len(set(since)) > 1
     rows = 0
     database = duckdb.connect(str(unfinished), config=dict(settings))
     try:
-        database.execute(_create(table, healpix))
-        for part in parts:
-            rows += _insert(database, table, part, healpix)
+        database.execute(_create(table, healpix, several))
+        for part, state in zip(parts, since if several else [None] * len(parts), strict=True):
+            rows += _insert(database, table, part, healpix, state)
             progress(rows)
         database.execute("CHECKPOINT")
     finally:
         database.close()
     _settle(unfinished, folder / place)
     physical = {column.name: f"c{at}" for at, column in enumerate(table.columns, 1)}
+    if several:
+        physical[SINCE] = SINCE
     return Edition(table.key, number, place, physical, rows, healpix)
 
 
-def _create(table: Table, healpix: bool) -> str:
+def _create(table: Table, healpix: bool, several: bool) -> str:
     columns = [f"c{at} {type_name(column)}" for at, column in enumerate(table.columns, 1)]
     if healpix:
         columns.append(f"{HEALPIX} BIGINT")
+    if several:
+        columns.append(f"{SINCE} INTEGER")
     return f"CREATE TABLE t ({', '.join(columns)})"
 
 
-def _insert(database: duckdb.DuckDBPyConnection, table: Table, part: Path, healpix: bool) -> int:
-    """Append one part. Its columns are taken by position: DuckDB would mix up names that differ in case only."""
+def _insert(
+    database: duckdb.DuckDBPyConnection, table: Table, part: Path, healpix: bool, state: int | None = None
+) -> int:
+    """Append one part, which came with ``state``.
+
+    Its columns are taken by position: DuckDB would mix up names that differ in case only.
+    """
     names = pq.read_schema(part).names
     at = {name: f"p.c{position}" for position, name in enumerate(names, 1)}
     values = [_value(at[column.name], column) for column in table.columns]
     if healpix:
         values.append(at[HEALPIX])
+    if state is not None:
+        values.append(str(state))
     aliases = ", ".join(f"c{position}" for position in range(1, len(names) + 1))
     insert = f"INSERT INTO t SELECT {', '.join(values)} FROM read_parquet($1) AS p({aliases})"  # noqa: S608 - our names
     inserted = database.execute(insert, [str(part)]).fetchone()

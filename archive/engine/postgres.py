@@ -29,7 +29,7 @@ from archive.engine.postgres_crossmatch import ProbingWriter
 from archive.engine.postgres_dialect import DIALECT
 from archive.engine.postgres_running import FAILURES, Running, meaning
 from archive.engine.postgres_setup import libpq, prepare
-from archive.engine.select import Place
+from archive.engine.select import Place, as_of
 from archive.engine.watch import Watch
 from archive.faults import TransientFault
 from archive.tables import Edition, Table
@@ -105,10 +105,12 @@ class Postgres(Engine):
         number: int,
         parts: Sequence[Path],
         progress: Callable[[int], None] = lambda rows: None,
+        since: Sequence[int] = (),
     ) -> Edition:
         connection = self._connect(self._writing)
         try:
-            return postgres_build.build(connection, table, number, parts, progress, self.facts.sphere is not None)
+            spherical = self.facts.sphere is not None
+            return postgres_build.build(connection, table, number, parts, progress, spherical, since)
         except FAILURES as error:
             raise meaning(error) from error
         finally:
@@ -178,7 +180,8 @@ def _prepare(query: Bound, bindings: Bindings, rows: int | None) -> Prepared:
     def locate(table: Table) -> Place:
         edition = bindings.editions.get(table.key)
         if edition is not None:
-            return Place(sa.table(edition.place, schema=SCHEMA), edition.physical, edition.rows, edition.healpix)
+            place = Place(sa.table(edition.place, schema=SCHEMA), edition.physical, edition.rows, edition.healpix)
+            return as_of(place, bindings.states.get(table.key))
         if table.key not in given:
             given[table.key] = _upload(table, bindings.arrow[table.key], uploads)
         return given[table.key]

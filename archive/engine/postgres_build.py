@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from adbc_driver_manager import Error
 
 from archive.columns import Column
+from archive.engine.contract import SINCE
 from archive.engine.postgres_dialect import UDF, type_name
 from archive.engine.postgres_regions import (
     Cap,
@@ -48,20 +49,22 @@ def build(
     parts: Sequence[Path],
     progress: Callable[[int], None],
     spherical: bool,
+    since: Sequence[int] = (),
 ) -> Edition:
     """Write the rows of ``parts``, in order, to a new table and commit; see ``contract.Engine.build``.
 
     ``connection`` is one of ADBC outside of a transaction; ``spherical`` tells that pgSphere is at hand.
     """
     healpix = bool(parts) and all(HEALPIX in pq.read_schema(part).names for part in parts)
-    layout = Layout(table, place_of(table, number), healpix, spherical)
+    several = len(set(since)) > 1
+    layout = Layout(table, place_of(table, number), healpix, spherical, several)
     rows = 0
     with connection.cursor() as cursor:
         cursor.execute(f"DROP TABLE IF EXISTS {layout.name}")
         cursor.execute(f"DELETE FROM {REMOVED} WHERE place = '{layout.place}'")  # noqa: S608 - our names
         cursor.execute(layout.definition())
-        for part in parts:
-            rows += _insert(cursor, layout, part)
+        for part, state in zip(parts, since if several else [0] * len(parts), strict=True):
+            rows += _insert(cursor, layout, part, state)
             progress(rows)
         for statement in finished(layout, healpix and not _in_order(parts)):
             cursor.execute(statement)
@@ -79,6 +82,7 @@ class Layout:
     place: str
     healpix: bool
     spherical: bool
+    several: bool = False
 
     @property
     def name(self) -> str:
@@ -90,7 +94,8 @@ class Layout:
 
     def physical(self) -> dict[str, str]:
         """Described names to physical ones, and what is there for the index of the sky."""
-        return {**self.columns(), **recorded(self.caps, spots_asked(self.table) if self.spherical else ())}
+        sky = recorded(self.caps, spots_asked(self.table) if self.spherical else ())
+        return {**self.columns(), **sky, **({SINCE: SINCE} if self.several else {})}
 
     def columns(self) -> dict[str, str]:
         return {column.name: f"c{at}" for at, column in enumerate(self.table.columns, 1)}
@@ -101,6 +106,8 @@ class Layout:
         columns += [f"{name} float8" for cap in self.caps.values() for name in cap.names]
         if self.healpix:
             columns.append(f"{HEALPIX} bigint")
+        if self.several:
+            columns.append(f"{SINCE} integer")
         return f"CREATE TABLE {self.name} ({', '.join(columns)})"
 
     def schema(self, part: pa.Schema) -> pa.Schema:
@@ -110,16 +117,20 @@ class Layout:
         fields += [pa.field(name, pa.float64()) for cap in self.caps.values() for name in cap.names]
         if self.healpix:
             fields.append(pa.field(HEALPIX, pa.int64()))
+        if self.several:
+            fields.append(pa.field(SINCE, pa.int32()))
         return pa.schema(fields)
 
-    def batch(self, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-        """Rows of a part as they are sent."""
+    def batch(self, batch: pa.RecordBatch, schema: pa.Schema, state: int) -> pa.RecordBatch:
+        """Rows of a part, which came with ``state``, as they are sent."""
         given = {name: batch.column(at) for at, name in enumerate(batch.schema.names)}
         arrays = [given[column.name] for column in self.table.columns]
         for name in self.caps:
             arrays += caps(given[name], str(self.table.by_name[name].xtype))
         if self.healpix:
             arrays.append(given[HEALPIX])
+        if self.several:
+            arrays.append(pa.repeat(pa.scalar(state, pa.int32()), batch.num_rows))
         sending = [sent(values, kind) for values, kind in zip(arrays, schema.types, strict=True)]
         return pa.RecordBatch.from_arrays(sending, schema=schema)
 
@@ -193,11 +204,11 @@ def _stored_type(column: Column) -> str:
     return f'{name} COLLATE "C"' if name == "text" else name
 
 
-def _insert(cursor: Any, layout: Layout, part: Path) -> int:
+def _insert(cursor: Any, layout: Layout, part: Path, state: int) -> int:
     """Append one part; the driver sends it by COPY."""
     with pq.ParquetFile(part, pre_buffer=False) as file:
         schema = layout.schema(file.schema_arrow)
-        batches = (layout.batch(batch, schema) for batch in file.iter_batches(batch_size=_ROWS))
+        batches = (layout.batch(batch, schema, state) for batch in file.iter_batches(batch_size=_ROWS))
         reader = pa.RecordBatchReader.from_batches(schema, batches)
         cursor.adbc_ingest(layout.place, reader, mode="append", db_schema_name=SCHEMA)
         return int(file.metadata.num_rows)

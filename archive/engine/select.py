@@ -8,7 +8,7 @@ its ``Column`` unless it is a column that has that type already.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,6 +19,7 @@ from archive.adql.tree import JoinKind, SetKind
 from archive.columns import Column, Datatype
 from archive.engine import crossmatch
 from archive.engine import elements as el
+from archive.engine.contract import SINCE
 from archive.engine.sphere import HEALPIX, Sphere, any_of
 from archive.sky import CELLS, Ranges
 from archive.tables import Table
@@ -31,10 +32,19 @@ class Place:
     ``physical`` maps described column names to those of the physical table; ``rows`` is their number.
     """
 
-    source: sa.TableClause
+    source: sa.TableClause | sa.Subquery
     physical: Mapping[str, str]
     rows: int
     healpix: bool
+
+
+def as_of(place: Place, state: int | None) -> Place:
+    """``place`` with the rows alone that the table had at ``state``; None: with all."""
+    if state is None:
+        return place
+    early = el.Infix("<=", (el.Ref("s1", SINCE), el.Whole(state)))
+    source = sa.select(el.everything("s1")).select_from(place.source.alias("s1")).where(early).subquery()
+    return replace(place, source=source)
 
 
 Locate = Callable[[Table], Place]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection, select
 
@@ -18,11 +18,12 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Published:
-    """The catalog of published tables and the edition that holds the rows of each."""
+    """The catalog of published tables, the edition that holds the rows of each, and the state that it shows."""
 
     revision: int
     catalog: Catalog
     editions: Mapping[Key, Edition]
+    states: Mapping[Key, int] = field(default_factory=dict)
 
 
 def read_published(transaction: Connection, instead: Release | None = None) -> Published:
@@ -46,7 +47,8 @@ def read_published(transaction: Connection, instead: Release | None = None) -> P
         for release in described.values()
         for version in unfold(_shown(release.schema, editions), _versions(release, editions))
     ]
-    return Published(current_revision(transaction), Catalog(schemas), editions)
+    states = {(row.schema, row.table): row.state for row in rows}
+    return Published(current_revision(transaction), Catalog(schemas), editions, states)
 
 
 def _versions(release: Release, editions: Mapping[Key, Edition]) -> tuple[Version, ...]:

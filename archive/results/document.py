@@ -27,6 +27,7 @@ _SCALE = re.compile(rf"\b({'|'.join(_SCALES)})\b")
 _ORIGINS = {"MJD": "MJD-origin", "JD": "JD-origin"}
 _ORIGIN = re.compile(r"\b(MJD|JD)\b")
 _ROWS = b"<?rows here?>"
+_END = b"<?rows end?>"
 
 Info = tuple[str, str, str]
 Nulls = Callable[[Column], int | None]
@@ -100,13 +101,14 @@ class Document:
             table,
             type="results",
         )
+        self._results.append(etree.ProcessingInstruction("rows", "end"))
         self._root = E.VOTABLE(self._results, *map(deepcopy, envelope.resources), version=VERSION)
 
     @cached_property
-    def _around(self) -> tuple[bytes, bytes]:
-        """What is before and after the rows while nothing is said of how the query ended."""
-        head, _, tail = xml_bytes(self._root).partition(_ROWS)
-        return head, tail
+    def _around(self) -> tuple[bytes, bytes, bytes]:
+        """What is before the rows, between them and the place of what is said at their end, and after that."""
+        head, _, rest = xml_bytes(self._root).partition(_ROWS)
+        return head, *_parted(rest)
 
     @property
     def head(self) -> bytes:
@@ -115,15 +117,20 @@ class Document:
 
     def tail(self, *infos: Info) -> bytes:
         """Everything after the rows, with how the query ended; to be asked once, when the rows are exhausted."""
-        if not (infos or ending(self._result)):
-            return self._around[1]
-        return self.whole(*infos).partition(_ROWS)[2]
+        _, between, after = self._around
+        return b"".join((between, *map(_line, self._closing(infos)), after))
 
     def whole(self, *infos: Info) -> bytes:
         """The document at its end, rows left out."""
-        for each in (*ending(self._result), *infos):
-            self._results.append(info(*each))
-        return xml_bytes(self._root)
+        head, after = _parted(xml_bytes(self._root))
+        return b"".join((head, *map(_line, self._closing(infos)), after))
+
+    def _closing(self, infos: Sequence[Info]) -> Iterable[Info]:
+        result = self._result
+        yield from ending(result)
+        if result.digest is not None and result.fault is None:
+            yield ("DIGEST", str(result.digest), f"Of {result.rows} rows in any order.")
+        yield from infos
 
 
 def rows_in(element: etree._Element) -> etree._Element:
@@ -164,6 +171,19 @@ def info(name: str, value: str, text: str = "") -> etree._Element:
     return element
 
 
+def _parted(document: bytes) -> tuple[bytes, bytes]:
+    """What is before the line for what is said at the end, and what is after it."""
+    before, _, after = document.partition(_END)
+    return before.rstrip(b" "), after.lstrip(b"\n")
+
+
+def _line(told: Info) -> bytes:
+    """An INFO as a line of a document, whose namespace it has."""
+    element = etree.Element("INFO", name=legal_xml(told[0]), value=legal_xml(told[1]))
+    element.text = legal_xml(told[2]) or None
+    return b"    " + etree.tostring(element) + b"\n"
+
+
 def xml_bytes(root: etree._Element) -> bytes:
     """``root`` as a document in UTF-8."""
     return etree.tostring(root, encoding="UTF-8", xml_declaration=True, pretty_print=True)
@@ -176,6 +196,8 @@ def _said(result: Result, envelope: Envelope) -> Iterable[Info]:
         yield ("QUERY", result.query, "")
     if result.token is not None:
         yield ("TOKEN", result.token, "")
+    if result.obstacle:
+        yield ("REPEATABLE", "no", f"This answer cannot be had again at will: {result.obstacle}.")
     for note in result.notes:
         yield ("NOTE", "note", note)
 

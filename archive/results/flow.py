@@ -28,6 +28,8 @@ def slices(result: Result, columns: Sequence[Column] | None = None) -> Iterator[
         for start in range(0, exact.num_rows, step):
             part = exact.slice(start, step)
             result.rows += part.num_rows
+            if result.digest is not None:
+                result.digest.add(part)
             yield part
 
 

@@ -10,6 +10,7 @@ from lxml import etree
 
 from archive.columns import Column
 from archive.faults import Fault
+from archive.results.digest import Digest
 
 
 @dataclass(slots=True)
@@ -56,7 +57,8 @@ class Result:
     the rows encoded so far; ``rest`` tells people how to get those that were cut off; where they can be had from the
     ``last`` row on, ``onward(last)`` is the address of what comes next. ``close`` releases the
     engine's cursor and stops its statement; it may be called twice. ``at_hand``: all rows have been computed.
-    ``foresight`` tells of rows that are not there yet.
+    ``foresight`` tells of rows that are not there yet. ``token`` is what the rows can be had again with, ``obstacle``
+    why there is none, ``digest`` what tells whether they are the same.
     """
 
     columns: tuple[Column, ...]
@@ -65,6 +67,8 @@ class Result:
     overflowed: bool = False
     notes: tuple[str, ...] = ()
     token: str | None = None
+    obstacle: str = ""
+    digest: Digest | None = None
     query: str | None = None
     rows: int = 0
     infos: tuple[tuple[str, str, str], ...] = field(default=())  # (name, value, text) for the results RESOURCE
