@@ -69,8 +69,11 @@ class Config:
     upload_bytes: int = 64 * 2**20  # of all tables that come with one query, after unpacking
     upload_seconds: float = 30.0  # to fetch the tables of one query from where their addresses say
     upload_networks: tuple[str, ...] = ()  # private networks that uploads may be fetched from, such as "10.1.0.0/16"
+    preview_makers: int = 2  # pictures that one process makes at once
+    preview_bytes: int = 2 * 10**9  # of pictures that are kept; those not looked at for longest go
     trusted_proxies: tuple[str, ...] = ()  # networks of proxies whose X-Forwarded-... headers are believed
     legacy_features: bool = False  # declare language features under ivo://ivoa.net/std/TAPRegExt#, for old clients
+    drop_grace: int = 7 * 86_400  # that dropped files can be brought back before their bytes are deleted
     grace: float = 60.0  # that a replaced edition is kept after it was last served
     heartbeat: float = 5.0  # between two signs of life of a process
 
@@ -120,6 +123,11 @@ class Config:
     def editions(self) -> Path:
         """Folder of the engine's materialisations; they can be made anew from the store."""
         return self.home / "editions"
+
+    @property
+    def previews_folder(self) -> Path:
+        """Folder of pictures; they can be made anew."""
+        return self.home / "previews"
 
     @property
     def scratch_folder(self) -> Path:

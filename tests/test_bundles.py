@@ -15,6 +15,7 @@ from archive.backbone.copies import Copies
 from archive.backbone.endpoint import Endpoint
 from archive.bearers import Bearers
 from archive.datalink.files import FilesFace
+from archive.datalink.given import Given
 from archive.faults import UsageFault
 from tests.archives import make, snapshot
 from tests.faces import Scripted
@@ -40,7 +41,8 @@ def members(tmp_path: Path) -> list[Member]:
 
 
 def client(endpoint: Endpoint) -> Client:
-    face = FilesFace(endpoint.site, endpoint.ledger, Copies(endpoint.ledger, endpoint.stores), Bearers(endpoint.ledger))
+    given = Given(endpoint.site, endpoint.ledger, Bearers(endpoint.ledger))
+    face = FilesFace(given, Copies(endpoint.ledger, endpoint.stores))
     return Client(assemble(Scripted(), others=[("/files", face.blueprint())]))
 
 

@@ -22,6 +22,7 @@ from archive.backbone.endpoint import Endpoint
 from archive.backbone.registrar import register
 from archive.bearers import Bearers
 from archive.datalink.files import FilesFace
+from archive.datalink.given import Given
 from archive.faults import FatalFault
 from archive.ledger import grants, holdings, incidents, replicas, schema, tokens
 from archive.ledger.replicas import Place
@@ -78,7 +79,8 @@ def out(tmp_path: Path, data: Path) -> Out:
 
 def client(endpoint: Endpoint) -> Client:
     """A server of its own."""
-    face = FilesFace(endpoint.site, endpoint.ledger, Copies(endpoint.ledger, endpoint.stores), Bearers(endpoint.ledger))
+    given = Given(endpoint.site, endpoint.ledger, Bearers(endpoint.ledger))
+    face = FilesFace(given, Copies(endpoint.ledger, endpoint.stores))
     return Client(assemble(Scripted(), others=[("/files", face.blueprint())]))
 
 
@@ -364,7 +366,7 @@ def test_another_copy_is_taken(out: Out, content: bytes) -> None:
         replicas.add(transaction, {held.id: Place("second", "elsewhere", fingerprint=staged.fingerprint)})
     shortened(path)
     ledger = out.endpoint.ledger
-    face = FilesFace(SITE, ledger, Copies(ledger, {"main": other, "second": other}), Bearers(ledger))
+    face = FilesFace(Given(SITE, ledger, Bearers(ledger)), Copies(ledger, {"main": other, "second": other}))
     answer = Client(assemble(Scripted(), others=[("/files", face.blueprint())])).get("/files/a")
     assert (answer.status_code, answer.data) == (200, content)
     assert [copy.has for copy in out.copies("a")] == ["bad", "present"]

@@ -23,6 +23,7 @@ from archive.backbone.s3 import S3Store
 from archive.bearers import Bearers
 from archive.config import Config
 from archive.datalink.files import FilesFace
+from archive.datalink.given import Given
 from archive.faults import UsageFault
 from archive.query import Question
 from archive.serving import Serving
@@ -70,7 +71,8 @@ def test_files(endpoint: Endpoint, buckets: Buckets, tmp_path: Path) -> None:
     requests = copied([tmp_path / "note.txt"], Terms("other", "sp_test", "notes"))
     for status in (Status.NEW, Status.KNOWN):
         assert ingest(endpoint, requests).counts == {status: 1}
-    face = FilesFace(endpoint.site, endpoint.ledger, Copies(endpoint.ledger, endpoint.stores), Bearers(endpoint.ledger))
+    given = Given(endpoint.site, endpoint.ledger, Bearers(endpoint.ledger))
+    face = FilesFace(given, Copies(endpoint.ledger, endpoint.stores))
     client = Client(assemble(Scripted(), others=[("/files", face.blueprint())]))
     url = "/files/sp_test/notes/note.txt"
     assert client.get(url).data == content

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import IO, cast
 from urllib.parse import quote, unquote
@@ -19,9 +18,8 @@ from werkzeug.wsgi import wrap_file
 
 from archive import dali
 from archive.backbone.copies import Copies, Reading
-from archive.bearers import Bearers
-from archive.faults import NotFound, UsageFault
-from archive.ledger import Ledger, Site, holdings
+from archive.datalink.given import Given, is_proprietary
+from archive.faults import UsageFault
 from archive.ledger.holdings import Holding
 
 _BLOCK = 1 << 20  # bytes given at once to a server that does not let the system send files
@@ -50,11 +48,9 @@ class Span:
 class FilesFace:
     """Gives away the files of an endpoint to those who may have them."""
 
-    def __init__(self, site: Site, ledger: Ledger, copies: Copies, bearers: Bearers) -> None:
-        self._site = site
-        self._ledger = ledger
+    def __init__(self, given: Given, copies: Copies) -> None:
+        self._given = given
         self._copies = copies
-        self._bearers = bearers
 
     def blueprint(self) -> Blueprint:
         blueprint = Blueprint("files", __name__)
@@ -62,7 +58,7 @@ class FilesFace:
         return blueprint
 
     def _answer(self, path: str) -> Response:
-        held = self._find(path)
+        held = self._given.find(path)
         told = _about(held)
         condition = _condition(held, told)
         if condition is not None:
@@ -81,17 +77,6 @@ class FilesFace:
             return Response(headers=headers, content_type=held.media_type)
         return _sent(reading, Response(status=206 if part else 200, headers=headers, content_type=held.media_type))
 
-    def _find(self, path: str) -> Holding:
-        uri = self._site.uri(quote(path))
-        with self._ledger.read() as transaction:
-            held = holdings.find(transaction, uri)
-        if held is None:
-            raise NotFound(f"There is no file {uri}.")
-        self._bearers.require_readable(uri, held.public_from)
-        if held.retracted is not None:
-            raise NotFound(f"{uri} was retracted on {held.retracted:%Y-%m-%d}.", http=410)
-        return held
-
 
 def _about(held: Holding) -> dict[str, str]:
     """The headers that every answer about a file has."""
@@ -107,7 +92,7 @@ def _about(held: Holding) -> dict[str, str]:
     }
     if "sha-256" in request.headers.get("Want-Digest", "").lower():  # RFC 3230, which some grid tools still speak
         told["Digest"] = f"SHA-256={digest}"
-    if held.public_from is not None and held.public_from > datetime.now(UTC):
+    if is_proprietary(held):
         told |= {"Cache-Control": "private, no-cache", "Vary": "Authorization"}
     return told
 
