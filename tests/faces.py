@@ -15,6 +15,7 @@ from archive.config import Config
 from archive.ledger import Published, Site
 from archive.query import Question
 from archive.results import Result
+from archive.serving import Load
 from archive.standing import Shelf, shelf
 from archive.tables import Catalog, ForeignKey, Position, Schema, Table
 
@@ -78,6 +79,7 @@ class Scripted:
         self.since = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
         self.asked: list[Question] = []
         self.open = 0
+        self.requests = Load()
         self.notes: tuple[str, ...] = ()
         self.published = CATALOG
         self.columns = COLUMNS
