@@ -11,7 +11,7 @@ from archive.backbone.endpoint import Endpoint
 from archive.backbone.examination import amended
 from archive.backbone.obscore import renew
 from archive.faults import NotFound, UsageFault
-from archive.ledger import contents, files, products, provenance
+from archive.ledger import contents, datasets, files, products, provenance
 from archive.ledger.files import Known
 from archive.ledger.products import Product
 from archive.products import product_types
@@ -97,6 +97,12 @@ def _check_unused(transaction: Connection, due: Mapping[int, str]) -> None:
         raise UsageFault(
             f"{_several(made)} {'was' if len(made) == 1 else 'were'} made from these files.",
             "Name all of them too, or keep what they were made from.",
+        )
+    holding = {each.uri for found in datasets.of_files(transaction, list(due)).values() for each in found}
+    if holding:
+        raise UsageFault(
+            f"{_several(holding)} {'holds' if len(holding) == 1 else 'hold'} these files.",
+            "Withdraw what was sealed with them first: 'archive dataset withdraw'.",
         )
 
 

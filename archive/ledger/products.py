@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from archive import sky
-from archive.ledger import contents, events, schema
+from archive.ledger import collections, contents, events, schema
 from archive.ledger.bulk import Encoded, insert_all, portions
 from archive.ledger.events import Json
 
@@ -65,11 +65,12 @@ def add(transaction: Connection, added: Mapping[int, Product]) -> None:
     """Say what files (by their numbers) are; the event of the file tells it, see ``Product.facts``.
 
     Raises:
-        UsageFault: they belong to a release that is frozen or withdrawn.
+        UsageFault: they belong to a release that is frozen or withdrawn, or to a collection into which no files come.
     """
     if not added:
         return
     contents.check_open(transaction, {product.release for product in added.values()})
+    collections.note_runs(transaction, {f"{product.release}/{product.collection}" for product in added.values()})
     cells = _cells(list(added.values()))
     rows = [
         {"artifact": number, "revision": 1, "_healpix_29": cell, **_columns(product)}
