@@ -25,7 +25,7 @@ from archive.ledger.connections import connected
 from archive.ledger.database import now
 from archive.ledger.editions import as_edition
 from archive.ledger.layouts import UNNUMBERED
-from archive.ledger.replicas import Has
+from archive.ledger.replicas import Has, Want
 
 _CLOCK_SECONDS = 5.0  # that clocks may differ
 _OLDEST_SERVER = 140_000
@@ -187,7 +187,8 @@ def _store(endpoint: Endpoint, store: Store) -> Iterator[Finding]:
 def _files(endpoint: Endpoint) -> Iterator[Finding]:
     copy = schema.replica
     with endpoint.ledger.read() as transaction:
-        counts = transaction.execute(select(copy.c.has, func.count()).group_by(copy.c.has)).all()
+        kept = select(copy.c.has, func.count()).where(copy.c.want == Want.KEEP).group_by(copy.c.has)
+        counts = transaction.execute(kept).all()
         oldest = transaction.execute(select(func.min(copy.c.checked)).where(copy.c.has == Has.PRESENT)).scalar_one()
     known = {row[0]: row[1] for row in counts}
     checked = f"; the oldest check of one is of {oldest[:10]}" if oldest else ""

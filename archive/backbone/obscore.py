@@ -96,14 +96,17 @@ def observation(
     )
 
 
-def renew(transaction: Connection, known: Known, product: Product, types: ProductTypes) -> None:
-    """Make the row of a file anew, now that its ``product`` is described otherwise."""
+def renew(
+    transaction: Connection, known: Known, product: Product, types: ProductTypes, came: datetime | None = None
+) -> None:
+    """Make the row of a file anew: its ``product`` is described otherwise, or it is back; it first ``came`` then."""
     facts = observations.covered(transaction, [known.id]).get(known.id)
     if facts is None:
         return
     before = observations.find(transaction, [known.id]).get(known.id)
-    received = (before.obs_release_date if before is not None else None) or datetime.now(UTC).replace(tzinfo=None)
-    row = observation(product, Coverage.from_json(facts), types, known.artifact, received.replace(tzinfo=UTC))
+    told = before.obs_release_date if before is not None else None
+    received = (told.replace(tzinfo=UTC) if told is not None else came) or datetime.now(UTC)
+    row = observation(product, Coverage.from_json(facts), types, known.artifact, received)
     observations.replace(transaction, {known.id: row})
 
 

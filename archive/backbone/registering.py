@@ -13,6 +13,7 @@ from archive.backbone.endpoint import Endpoint
 from archive.backbone.further import Further, Places
 from archive.backbone.receiving import Outcome, Received, Status
 from archive.backbone.registrar import remove_unregistered
+from archive.backbone.returning import returned
 from archive.backbone.sources import Stored
 from archive.backbone.steps import step
 from archive.backbone.stores import Store
@@ -145,6 +146,7 @@ class Registering:
             for number, each in restored.items()
             if number in places
         }
+        returned(self._endpoint, transaction, here)
         for each in restored.values():
             incidents.close_incident(transaction, "bad-copy", each.artifact.uri)
             events.append(transaction, "restore", {"uri": each.artifact.uri})

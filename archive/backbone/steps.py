@@ -35,6 +35,18 @@ LABELS = (
     "publish.switching",
     "publish.switched",
     "publish.removed",
+    "mend.named",
+    "mend.registering",
+    "mend.registered",
+    "freeze.begun",
+    "freeze.written",
+    "drop.noting",
+    "drop.noted",
+    "undrop.read",
+    "undrop.noted",
+    "sweep.taken",
+    "sweep.deleted",
+    "sweep.noted",
 )
 """All steps there are, in the order in which a verb takes them."""
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from archive.ledger import replicas, schema
+from archive.ledger import replicas, retention, schema
 from archive.ledger.database import now
 from archive.ledger.replicas import Has, Replica
 
@@ -18,7 +18,7 @@ class Holding:
     """A registered file and its ``copies`` at this endpoint that are present, those in the main store first.
 
     Before ``public_from`` (None: at once) it is proprietary; since ``retracted`` (None: it is not) it counts as never
-    delivered.
+    delivered. Since ``dropped`` (None: it is not) no copy of it is kept, on purpose.
     """
 
     id: int
@@ -30,6 +30,7 @@ class Holding:
     public_from: datetime | None
     retracted: datetime | None
     copies: tuple[Replica, ...]
+    dropped: datetime | None = None
 
     @property
     def sha256_base64(self) -> str:
@@ -42,7 +43,7 @@ def find(transaction: Connection, uri: str) -> Holding | None:
     row = transaction.execute(select(schema.artifact).where(schema.artifact.c.uri == uri)).one_or_none()
     if row is None:
         return None
-    copies = replicas.of(transaction, [row.id])[row.id]
+    copies = tuple(copy for copy in replicas.of(transaction, [row.id])[row.id] if copy.has is Has.PRESENT)
     return Holding(
         row.id,
         row.uri,
@@ -52,7 +53,8 @@ def find(transaction: Connection, uri: str) -> Holding | None:
         datetime.fromisoformat(row.registered),
         _time(row.public_from),
         _time(row.retracted),
-        tuple(copy for copy in copies if copy.has is Has.PRESENT),
+        copies,
+        None if copies else retention.dropped(transaction, row.id),
     )
 
 

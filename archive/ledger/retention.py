@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
-from archive.ledger import events, products, replicas, schema
+from archive.ledger import events, observations, products, replicas, schema
 from archive.ledger.bulk import among, insert_all, portions
 from archive.ledger.database import now, stamp
 from archive.ledger.products import Product
@@ -72,7 +72,8 @@ class Facts:
 class Leaving:
     """A copy on its way out: ``since`` when, ``until`` when its bytes stay.
 
-    ``spare`` if the file itself is not dropped: others of its copies stay."""
+    ``spare`` if the file itself is not dropped: others of its copies stay.
+    """
 
     uri: str
     size: int
@@ -149,7 +150,7 @@ def retracted(transaction: Connection, after: int, most: int) -> list[int]:
     return _page(transaction, select(file.c.id).where(file.c.retracted.is_not(None), here), after, most)
 
 
-def _page(transaction: Connection, asked: Select[tuple[int]], after: int, most: int) -> list[int]:
+def _page(transaction: Connection, asked: Select[Any], after: int, most: int) -> list[int]:
     number = schema.artifact.c.id
     return list(transaction.execute(asked.where(number > after).order_by(number).limit(most)).scalars())
 
@@ -256,6 +257,13 @@ def _lost(transaction: Connection, uris: Collection[str]) -> set[str]:
     return found
 
 
+def dropped(transaction: Connection, artifact: int) -> datetime | None:
+    """Since when no copy of the file is kept here on purpose; None if it is kept."""
+    table = schema.dropping
+    asked = select(table.c.since).where(table.c.artifact == artifact, table.c.returned.is_(None))
+    return _time(transaction.execute(asked).scalar_one_or_none())
+
+
 # --- out, and back ------------------------------------------------------------------------------------
 
 
@@ -267,6 +275,7 @@ def drop(transaction: Connection, dropped: Mapping[int, tuple[str, str]], until:
         for number, copies in _staying(transaction, numbers).items():
             for copy in copies:
                 _leave(transaction, number, copy.place.store, time, stamp(until))
+    observations.remove(transaction, dropped)
     rows = [
         {"artifact": number, "rule": rule, "since": time, "returned": None} for number, (_, rule) in dropped.items()
     ]
@@ -288,12 +297,19 @@ def _leave(transaction: Connection, artifact: int, store: str, since: str, until
     transaction.execute(schema.leaving.insert().values(artifact=artifact, store=store, since=since, until=until))
 
 
-def returned(transaction: Connection, artifacts: Iterable[int]) -> None:
-    """These files have good copies again, if they were dropped: their time counts anew from now."""
-    table = schema.dropping
+def returned(transaction: Connection, artifacts: Iterable[int]) -> dict[int, datetime]:
+    """These files have good copies again: the time of those that were dropped counts anew from now.
+
+    Returns when each of those was registered, by its number.
+    """
+    table, file = schema.dropping, schema.artifact
+    found: dict[int, datetime] = {}
     for numbers in portions(list(artifacts)):
         gone = table.c.artifact.in_(numbers) & table.c.returned.is_(None)
+        asked = select(file.c.id, file.c.registered).join(table, table.c.artifact == file.c.id).where(gone)
+        found |= {row.id: datetime.fromisoformat(row.registered) for row in transaction.execute(asked)}
         transaction.execute(table.update().where(gone).values(returned=now()))
+    return found
 
 
 def come_back(transaction: Connection, copy: Replica, fingerprint: str) -> bool:
@@ -307,11 +323,17 @@ def come_back(transaction: Connection, copy: Replica, fingerprint: str) -> bool:
 
 
 def leaving(
-    transaction: Connection, *, of: Collection[int] | None = None, due: bool = False, most: int | None = None
+    transaction: Connection,
+    *,
+    of: Collection[int] | None = None,
+    due: bool = False,
+    skip: int = 0,
+    most: int | None = None,
 ) -> list[Leaving]:
-    """Copies on their way out, the first to go first: all of them, those of some files, or those whose grace is over."""
-    table, file, copy = schema.leaving, schema.artifact, schema.replica
-    asked = select(table.c.artifact, table.c.store).order_by(table.c.until, table.c.artifact, table.c.store).limit(most)
+    """Copies on their way out, the first to go first: all, those ``of`` some files, or those whose grace is over."""
+    table, file = schema.leaving, schema.artifact
+    asked = select(table.c.artifact, table.c.store).order_by(table.c.until, table.c.artifact, table.c.store)
+    asked = asked.offset(skip).limit(most) if most is not None else asked
     if of is not None:
         asked = asked.where(table.c.artifact.in_(of))
     if due:
