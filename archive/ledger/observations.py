@@ -130,12 +130,12 @@ def find(transaction: Connection, artifacts: Iterable[int]) -> dict[int, Observa
     found: dict[int, Observation] = {}
     for numbers in portions(list(artifacts)):
         for row in transaction.execute(select(table).where(table.c.artifact.in_(numbers))):
-            plain = {name: getattr(row, name) for name in _NAMES}
+            plain = {name: getattr(row, name) for name in COLUMNS}
             found[row.artifact] = Observation(**plain | {"s_region": _polygon(row.s_region)})
     return found
 
 
-_NAMES = tuple(field.name for field in fields(Observation))
+COLUMNS = tuple(field.name for field in fields(Observation))
 
 
 def _insert(transaction: Connection, rows: Mapping[int, Observation]) -> None:
@@ -151,7 +151,7 @@ def _rows(observations: Mapping[int, Observation]) -> Iterator[dict[str, Any]]:
     ]
     cells = sky.healpix_29([lon for lon, _ in placed], [lat for _, lat in placed])
     for (number, each), cell in zip(observations.items(), cells, strict=True):
-        plain = {name: getattr(each, name) for name in _NAMES}
+        plain = {name: getattr(each, name) for name in COLUMNS}
         yield {**plain, "artifact": number, "_healpix_29": None if cell < 0 else int(cell), **_region(each.s_region)}
 
 

@@ -2,5 +2,6 @@
 
 from archive.backbone.inspection.found import Format, Hdu, HduKind, Inspected, said
 from archive.backbone.inspection.inspecting import Inspection, inspect
+from archive.backbone.inspection.skimming import skim
 
-__all__ = ["Format", "Hdu", "HduKind", "Inspected", "Inspection", "inspect", "said"]
+__all__ = ["Format", "Hdu", "HduKind", "Inspected", "Inspection", "inspect", "said", "skim"]
