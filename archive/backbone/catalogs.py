@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial, reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import numpy as np
@@ -263,14 +263,30 @@ class WrittenPart:
     last_cell: int | None
 
 
+class Workplace(Protocol):
+    """Where parts are written before they have names."""
+
+    def stage(self) -> Staged: ...
+
+    def scratch(self) -> Path: ...
+
+
 def part_facts(registered: Registered) -> dict[str, str]:
     """What a part's own footer says of where it belongs."""
     release = registered.release
     return {"archive.schema": release.name, "archive.version": release.version, "archive.description": release.digest}
 
 
+def remake(
+    place: Workplace, registered: Registered, table: Table, deliveries: Sequence[Delivered], budget: int
+) -> list[WrittenPart]:
+    """The parts of one load again, from what was delivered then; whether they are the same, their digests tell."""
+    rows = (piece.rows for file in deliveries for piece in read(file, table))
+    return write_parts(place, table, rows, part_facts(registered), budget)
+
+
 def write_parts(
-    arrival: Arrival, table: Table, batches: Iterable[pa.RecordBatch], facts: dict[str, str], budget: int
+    arrival: Workplace, table: Table, batches: Iterable[pa.RecordBatch], facts: dict[str, str], budget: int
 ) -> list[WrittenPart]:
     """Write rows of ``table`` as Parquet parts, sorted by their place on the sky where the table has positions.
 
@@ -322,7 +338,7 @@ def _with_nulls(rows: pa.Table) -> pa.Table:
     return rows.set_column(at, CELL, pc.if_else(nowhere, pa.scalar(None, pa.int64()), cells))
 
 
-def _parts(arrival: Arrival, schema: pa.Schema, pieces: Iterator[pa.Table]) -> Iterator[WrittenPart]:
+def _parts(arrival: Workplace, schema: pa.Schema, pieces: Iterator[pa.Table]) -> Iterator[WrittenPart]:
     """Cut the rows into parts of at most ``_PART_ROWS``, each in row groups of ``_ROW_GROUP``."""
     groups = _regrouped(pieces, _ROW_GROUP)
     group = next(groups, None)

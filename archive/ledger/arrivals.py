@@ -79,6 +79,13 @@ def abandoned(transaction: Connection) -> list[Arrival]:
     return left
 
 
+def marks(transaction: Connection) -> frozenset[str]:
+    """Names of arrivals and their folders: paths with one of them are on their way in, or will be swept."""
+    table = schema.arrival
+    rows = transaction.execute(select(table.c.id, table.c.folder)).all()
+    return frozenset({mark for row in rows for mark in row if mark is not None})
+
+
 def check_own(transaction: Connection, arrival: Arrival) -> None:
     """Make sure that nobody took the process for dead: what it was about to register may have been swept away.
 
