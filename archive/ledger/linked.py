@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, exists, func, select, union_all
+from sqlalchemy import Column, ColumnElement, Connection, Row, exists, func, literal, select, union_all
 
 from archive.ledger import schema
 from archive.ledger.bulk import among, portions
@@ -142,7 +142,7 @@ def _time(text: str | None) -> datetime | None:
 def _add_inputs(transaction: Connection, known: Mapping[int, Linked]) -> None:
     inputs, derived, artifact = schema.product_input, schema.derived_from, schema.artifact
     told = select(inputs.c.artifact, inputs.c.role, inputs.c.uri)
-    parts = select(derived.c.artifact, func.coalesce(_PARTS).label("role"), artifact.c.uri).join_from(
+    parts = select(derived.c.artifact, literal(_PARTS).label("role"), artifact.c.uri).join_from(
         derived, artifact, artifact.c.id == derived.c.source
     )
     rows: list[Row[Any]] = []
@@ -162,7 +162,7 @@ def _add_derived(transaction: Connection, known: Mapping[int, Linked]) -> None:
     told = select(sources.c.id.label("source"), inputs.c.role, inputs.c.artifact).join_from(
         sources, inputs, inputs.c.uri == sources.c.uri
     )
-    parts = select(derived.c.source, func.coalesce(_PARTS).label("role"), derived.c.artifact)
+    parts = select(derived.c.source, literal(_PARTS).label("role"), derived.c.artifact)
     pairs: list[Row[Any]] = []
     for some in portions(list(known)):
         both = union_all(told.where(sources.c.id.in_(some)), parts.where(derived.c.source.in_(some))).subquery()
