@@ -37,7 +37,7 @@ from archive.visits import Visit, Visits
 _PROTOCOLS = ("/tap", "/files", "/datalink", "/previews", "/thumbnails", "/staff")
 _TOLD = (
     "Location, Link, Retry-After, Content-Disposition, X-Request-Id, ETag, Accept-Ranges, Content-Range, Repr-Digest, "
-    f"{dali.OVERFLOW}"
+    f"{dali.OVERFLOW}, {dali.REPEAT}"
 )
 _REQUEST_BYTES = 4 * 2**20  # of a request's body beside the files in it; longer ones are refused with 413
 

@@ -98,6 +98,7 @@ class Book:
         self.metrics.query_ended(asked.face, outcome, _rows(asked), fault)
         if self._queries is None:
             return
+        token = None if asked.result is None else asked.result.token
         self._queries.note(
             Entry(
                 request=request,
@@ -112,7 +113,8 @@ class Book:
                 bytes=size,
                 outcome=outcome,
                 owner=owner,
-                token=asked.result.token if asked.result is not None else None,
+                token=token,
+                digest=None if token is None or asked.result is None else str(asked.result.digest),
                 message=None if fault is None else str(fault),
             )
         )

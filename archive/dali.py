@@ -29,6 +29,8 @@ CHALLENGE = 'Bearer realm="archive"'
 
 OVERFLOW = "X-Archive-Overflow"  # on answers that are known to be cut when they begin: "rows=" and how many are sent
 
+REPEAT = "X-Archive-Token"  # on answers that can be had again: what they were made from
+
 _SHORT = 2000  # rows; an answer that has no more is sent whole
 _MOMENT = 0.3  # seconds; an answer that is not known to be short by then is sent as it comes
 _WORTH_PACKING = 1400  # bytes: what fits into one packet is not compressed
@@ -186,13 +188,16 @@ def answered(result: Result, format_: Format, request: Request, envelope: Envelo
     its length; a long one as it comes, and what is only known at its end is told there. The result is closed when
     all is sent, when the client has gone, and after a HEAD.
 
-    ``X-Archive-Overflow: rows=N`` tells that there are more rows than the N sent, where that is known beforehand.
+    ``X-Archive-Overflow: rows=N`` tells that there are more rows than the N sent, where that is known beforehand;
+    ``X-Archive-Token`` with what the answer can be had again.
     """
     rows, ended = _primed(result)
     cut_at = rows if result.overflowed else None if ended else result.foresight.cut_at()
     headers = {"Vary": "Accept-Encoding", "Content-Disposition": f'inline; filename="answer.{format_.extension}"'}
     if cut_at is not None:
         headers[OVERFLOW] = f"rows={cut_at}"
+    if result.token is not None:
+        headers[REPEAT] = result.token
     encoded = encode(result, format_, envelope)
     body: bytes | Iterator[bytes] = b"".join(encoded) if ended and rows <= _SHORT else encoded
     if request.accept_encodings.quality("gzip") > 0 and request.method != "HEAD":

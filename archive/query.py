@@ -143,6 +143,7 @@ def prepare(question: Question, published: Published) -> Prepared:
     obstacle = repeats.obstacle(parsed, query, uploads=bool(question.uploads), kept=published.states.keys())
     token = None if obstacle else repeats.token_of(query, name, catalog, published, question.at)
     if question.begin is not None:
+        token, obstacle = None, obstacle or "it goes on where another one was cut"
         query = onward.after(query, question.begin)
     bindings = _bindings(query, published, at_hand.rows, question)
     return Prepared(question, query, bindings, published.revision, rows_read(query, bindings), token, obstacle)

@@ -44,6 +44,7 @@ FLOORS: dict[str, float] = {
     "repeats": 3.05,
     "query": 3.1,
     "serving": 3.2,
+    "reruns": 3.2,
     "jobs": 3.2,
     # 3b heart: keeping
     "backbone": 3.5,

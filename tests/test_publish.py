@@ -30,7 +30,12 @@ class Shelf:
         self.fails = 0
 
     def build(
-        self, table: Table, number: int, parts: Sequence[Path], progress: Callable[[int], None] = lambda rows: None
+        self,
+        table: Table,
+        number: int,
+        parts: Sequence[Path],
+        progress: Callable[[int], None] = lambda rows: None,
+        since: Sequence[int] = (),
     ) -> Edition:
         if self.fails:
             self.fails -= 1

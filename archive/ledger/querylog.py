@@ -21,6 +21,7 @@ from archive.faults import Fault
 from archive.ledger.connections import WRITES, connected
 from archive.ledger.database import stamp
 from archive.ledger.layouts import Layout, ready
+from archive.ledger.saved import Answered
 
 _BATCH_SECONDS = 1.0
 _MOST_WAITING = 10_000  # entries; beyond it the asker waits a while, so that none is lost
@@ -30,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 metadata = sa.MetaData()
 
-LAYOUT = Layout("queries", metadata, 1, mark="query_log")
+LAYOUT = Layout("queries", metadata, 2, mark="query_log")
 
 queries = sa.Table(
     "query_log",
@@ -47,7 +48,8 @@ queries = sa.Table(
     sa.Column("seconds", sa.Double, nullable=False, doc="from submission to the last byte"),
     sa.Column("rows", sa.BigInteger, nullable=False),
     sa.Column("bytes", sa.BigInteger, nullable=False),
-    sa.Column("token", sa.Text),
+    sa.Column("token", sa.Text, index=True),
+    sa.Column("digest", sa.Text, doc="of the rows, in any order; NULL where there is no token"),
     sa.Column("outcome", sa.Text, nullable=False, doc="OK, OVERFLOW, GONE, LOST, or a fault's DALI word"),
     sa.Column("message", sa.Text),
     sa.Index("query_log_by_time", "submitted"),
@@ -72,6 +74,7 @@ class Entry:
     outcome: str
     owner: str | None = None
     token: str | None = None
+    digest: str | None = None
     message: str | None = None
 
 
@@ -115,6 +118,21 @@ class QueryLog:
         )
         with self._engine.begin() as connection:
             return [(row.language, row.text) for row in connection.execute(statement)]
+
+    def answered(self, token: str) -> Answered | None:
+        """The newest whole answer that was given with ``token``, if there is one."""
+        statement = (
+            sa.select(queries)
+            .where(queries.c.token == token, queries.c.digest.is_not(None), queries.c.outcome.in_(("OK", "OVERFLOW")))
+            .order_by(queries.c.id.desc())
+            .limit(1)
+        )
+        with self._engine.begin() as connection:
+            row = connection.execute(statement).one_or_none()
+        if row is None:
+            return None
+        cut = row.rows if row.outcome == "OVERFLOW" else None
+        return Answered(row.token, row.language, row.text, row.submitted, row.rows, row.digest, cut)
 
     def close(self) -> None:
         """Write what is waiting and stop; may be called twice."""

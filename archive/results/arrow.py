@@ -11,6 +11,9 @@ from archive.results.document import said_of, unique
 from archive.results.flow import Drain, slices
 from archive.results.result import Envelope, Result
 
+REPEAT = "archive.token"
+"""The key of an answer's token in the metadata of the stream's schema."""
+
 
 def described(columns: Sequence[Column]) -> pa.Schema:
     """The schema of ``columns``: names made unique, and what is known of each as metadata of its field."""
@@ -23,6 +26,8 @@ def described(columns: Sequence[Column]) -> pa.Schema:
 def stream(result: Result, envelope: Envelope) -> Iterator[bytes]:
     """``result`` as an Arrow IPC stream, batch by batch; a fault breaks it off before its end mark."""
     schema = described(result.columns)
+    if result.token is not None:
+        schema = schema.with_metadata({REPEAT: result.token})
     drain = Drain()
     with pa.ipc.new_stream(drain, schema) as writer:
         yield from drain.taken()

@@ -40,10 +40,15 @@ class Digest:
         """Take in the rows of ``batch``."""
         if not batch.num_rows:
             return
+        rows = self.rows(batch)
         with np.errstate(over="ignore"):
-            rows = _mixed(self._mixture(batch))
             self._sum += int(rows.sum(dtype=np.uint64))
             self._squares += int((rows * rows).sum(dtype=np.uint64))
+
+    def rows(self, batch: pa.RecordBatch) -> Words:
+        """64 bits for each row of ``batch``: the same for the same row."""
+        with np.errstate(over="ignore"):
+            return _mixed(self._mixture(batch))
 
     def _mixture(self, batch: pa.RecordBatch) -> Words:
         """64 bits for each row. Columns of one kind are worked on together: most answers have few rows."""

@@ -34,6 +34,8 @@ def page(result: Result, envelope: Envelope) -> Iterator[bytes]:
     names = unique(column.name for column in result.columns)
     titles = [_title(column, name) for column, name in zip(result.columns, names, strict=True)]
     notes = [E.p(legal_xml(note)) for note in result.notes]
+    if result.token is not None:
+        notes.append(E.p("Token: ", E.code(legal_xml(result.token))))
     query = [E.pre(legal_xml(result.query))] if result.query else []
     table = E.table(E.thead(E.tr(*titles)), E.tbody(etree.Comment(_ROWS)))
     whole = _page("Result", *query, *notes, table, etree.Comment(_ROWS))

@@ -32,7 +32,8 @@ def rows(result: Result, envelope: Envelope) -> Iterator[bytes]:
     """``result`` as one JSON object."""
     names = unique(column.name for column in result.columns)
     metadata = [{"name": name} | said_of(column) for name, column in zip(names, result.columns, strict=True)]
-    yield f'{{"metadata":{_text(metadata)},"data":['.encode()
+    told = "".join(f'"{name}":{_text(value)},' for name, value in _repeating(result))
+    yield f'{{"metadata":{_text(metadata)},{told}"data":['.encode()
 
     def encode(batch: pa.RecordBatch) -> memoryview:
         return cells.rows(cells.table(result.columns, batch, _JSON), ",\n[", ",", "]", "null")
@@ -43,6 +44,13 @@ def rows(result: Result, envelope: Envelope) -> Iterator[bytes]:
         first = False
     (_, status, message), *_ = *ending(result), ("", "OK", "")
     yield f'\n],"status":{_text(status)},"message":{_text(message)}}}\n'.encode()
+
+
+def _repeating(result: Result) -> Iterator[tuple[str, str]]:
+    if result.token is not None:
+        yield "token", result.token
+    if result.obstacle:
+        yield "not_repeatable", result.obstacle
 
 
 def error(fault: Fault) -> bytes:

@@ -35,6 +35,8 @@ def table(result: Result, envelope: Envelope) -> Iterator[bytes]:
         yield from pieces(block)
     if not widths:
         yield _head(result.columns, _widths(result.columns, ()))
+    if result.token is not None:
+        yield f"TOKEN: {result.token}\n".encode()
     for _, status, message in ending(result):
         yield f"{status}: {message}\n".encode()
 

@@ -79,6 +79,7 @@ class TapFace:
             asker=visit.address,
             stop=visit.stop,
             begin=asked.begin,
+            at=asked.at,
         )
         note.result = result = self._serving.answer(question)
         base = self._base

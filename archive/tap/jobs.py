@@ -107,4 +107,5 @@ def _question(serving: Serving, asked: TapRequest, job: Job) -> Question:
         default_maxrec=config.default_maxrec,
         hard_maxrec=config.hard_maxrec,
         begin=asked.begin,
+        at=asked.at,
     )

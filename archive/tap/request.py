@@ -9,6 +9,7 @@ from archive.adql.words import language_named
 from archive.dali import Parameters
 from archive.faults import UsageFault
 from archive.onward import Place, place
+from archive.repeats import Token
 from archive.results.formats import Format
 from archive.tap.uploads import Source, sources
 
@@ -18,7 +19,8 @@ class TapRequest:
     """What a client wants to know, and in which form.
 
     ``maxrec`` None means that the service's default limit holds. ``uploads`` are announced, not read.
-    ``begin`` (CONTINUE, our own) is the place after which an answer goes on that was cut.
+    ``begin`` (CONTINUE, our own) is the place after which an answer goes on that was cut, ``at`` (TOKEN, our own) what
+    an answer was made from that is to be had again.
     """
 
     query: str
@@ -28,6 +30,7 @@ class TapRequest:
     format: Format
     uploads: tuple[Source, ...] = ()
     begin: Place | None = None
+    at: Token | None = None
 
     @classmethod
     def read(cls, parameters: Parameters) -> TapRequest:
@@ -46,6 +49,7 @@ class TapRequest:
             asked,
             sources(parameters.every("UPLOAD")),
             _begin(parameters),
+            _at(parameters),
         )
 
 
@@ -71,6 +75,11 @@ def _query(parameters: Parameters) -> str:
 def _begin(parameters: Parameters) -> Place | None:
     text = parameters.one("CONTINUE")
     return place(text) if text else None
+
+
+def _at(parameters: Parameters) -> Token | None:
+    text = parameters.one("TOKEN")
+    return Token.read(text) if text else None
 
 
 def _language(parameters: Parameters) -> str:

@@ -28,6 +28,7 @@ from archive.ledger.schema.people import grant, incident, token
 from archive.ledger.schema.provenance import activity, activity_parameter, used, was_generated_by
 from archive.ledger.schema.releases import release
 from archive.ledger.schema.retention import dropping, leaving, pin
+from archive.ledger.schema.saved import saved_query
 from archive.ledger.schema.verification import check_round, loss, store_mark
 from archive.ledger.schema.working import arrival, process, taken_in
 
@@ -72,6 +73,7 @@ __all__ = [
     "release",
     "replica",
     "revision",
+    "saved_query",
     "site",
     "state",
     "state_part",

@@ -26,6 +26,7 @@ def upgrade() -> None:
     _provenance()
     _releases()
     _inventory()
+    _saved()
 
 
 def _collections() -> None:
@@ -414,3 +415,22 @@ def _inventory() -> None:
     if op.get_bind().dialect.name == "sqlite":
         for _, statement in TRIGGERS:
             op.execute(statement)
+
+
+def _saved() -> None:
+    """Queries that somebody wants to be found again."""
+    op.create_table(
+        "saved_query",
+        sa.Column("id", sa.String, primary_key=True),
+        sa.Column("token", sa.String, nullable=False, unique=True),
+        sa.Column("language", sa.String, nullable=False),
+        sa.Column("text", sa.String, nullable=False),
+        sa.Column("asked", sa.String, nullable=False),
+        sa.Column("rows", sa.BigInteger, nullable=False),
+        sa.Column("digest", sa.String, nullable=False),
+        sa.Column("cut", sa.BigInteger),
+        sa.Column("schemas", sa.JSON, nullable=False),
+        sa.Column("saved", sa.String, nullable=False),
+        sa.Column("author", sa.String, nullable=False),
+        sa.Column("title", sa.String, nullable=False),
+    )
