@@ -35,6 +35,7 @@ _MOST_RANGES = 16
 _MOST_CELLS = 64
 _FINEST = 26  # a cover of finer cells would be narrower than rounding in the positions it must contain
 _SLACK = 1e-7  # degrees added to every region: about one cell of order 29, far above rounding
+_BOX_SLACK = 1e-7  # radians added to every circle before its box is made: above what arccos loses near an axis
 _CELL_WIDTH = 58.6323  # degrees, square root of the area of a base cell
 _CELL_REACH = 1.05  # a cell's corners lie within this many widths of its centre, at every order
 _CELL_DEPTH = 0.33  # from anywhere in a cell it is further than this many widths to beyond its neighbours
@@ -87,6 +88,11 @@ def healpix_29(lon: ArrayLike, lat: ArrayLike) -> NDArray[np.int64]:
         found = lonlat_to_healpix(Longitude(lons[known], u.deg), Latitude(lats[known], u.deg), ORDER)
         cells[known] = found.astype(np.int64)
     return cells
+
+
+def vectors(lon: ArrayLike, lat: ArrayLike) -> NDArray[np.float64]:
+    """The unit vector of each position (degrees), elementwise along a last axis of three."""
+    return _unit(np.asarray(lon, dtype=np.float64), np.asarray(lat, dtype=np.float64))
 
 
 def cells_near(
@@ -215,11 +221,45 @@ class Outline:
         near = self.distance(centres) <= _CELL_REACH * _CELL_WIDTH / 2**depth + _SLACK
         return np.asarray(near | self.inside(centres))
 
+    def overlaps(self, other: Outline) -> bool:
+        """Whether the two polygons share a point; within rounding of touching the answer may be either."""
+        if self.inside(other.points).any() or other.inside(self.points).any():
+            return True
+        apart = np.sign(self._sides(other.points))
+        beyond = np.sign(other._sides(self.points))
+        across = (apart != np.roll(apart, -1, axis=0)).T & (beyond != np.roll(beyond, -1, axis=0))
+        meeting = np.cross(
+            self._normals[:, np.newaxis, :], other._normals
+        )  # where their great circles meet, or opposite
+        ours = np.einsum("ijk,ik->ij", meeting, self.points + self._next)
+        theirs = np.einsum("ijk,jk->ij", meeting, other.points + other._next)
+        return bool((across & (ours * theirs > 0)).any())
+
+    def reaches(self, circle: Circle) -> bool:
+        """Whether the polygon and the circle share a point."""
+        centre = _unit(np.array([circle.lon]), np.array([circle.lat]))
+        return bool(self.inside(centre)[0] or self.distance(centre)[0] <= circle.radius + TOLERANCE)
+
     def _sides(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         # With differences from a vertex, not whole vectors: exact to rounding for polygons of any smallness.
-        normals = np.cross(self.points, self._next - self.points)
         offsets = points[:, np.newaxis, :] - self.points
-        return np.asarray(np.einsum("pej,ej->pe", offsets, normals))
+        return np.asarray(np.einsum("pej,ej->pe", offsets, self._normals))
+
+    @property
+    def _normals(self) -> NDArray[np.float64]:
+        return np.cross(self.points, self._next - self.points)
+
+
+def boxes_around(lon: ArrayLike, lat: ArrayLike, radius: ArrayLike) -> NDArray[np.float64]:
+    """The least and greatest x, y and z of circles (degrees) on the unit sphere: six rows, one column for each circle.
+
+    Each is a little too wide, so that circles which meet have boxes that do. Not a number gives no number.
+    """
+    centres = _unit(np.asarray(lon, dtype=np.float64), np.asarray(lat, dtype=np.float64))
+    away = np.arccos(np.clip(centres, -1, 1))  # of the centre from the end of each axis
+    reach = np.abs(np.radians(np.asarray(radius, dtype=np.float64)))[..., np.newaxis] + _BOX_SLACK
+    low, high = np.cos(np.minimum(away + reach, np.pi)), np.cos(np.maximum(away - reach, 0.0))
+    return np.stack([side for axis in range(3) for side in (low[..., axis], high[..., axis])])
 
 
 def _unit(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.float64]:

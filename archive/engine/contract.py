@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from archive.adql.bound import Bound
 from archive.columns import Column
+from archive.engine.listed import Listed
 from archive.tables import Edition, Table
 
 SINCE = "_since"
@@ -69,12 +70,13 @@ class Bindings:
     """Where the rows of a query's tables lie: an edition, or Arrow given with the request (uploads, TAP_SCHEMA).
 
     Arrow tables have the described columns, in order, by position. Of a table in ``states`` only the rows count that
-    were there at that state; its edition shows a later one, and holds ``SINCE``.
+    were there at that state; its edition shows a later one, and holds ``SINCE``. ``listed`` are tables over the ledger.
     """
 
     editions: Mapping[tuple[str, str], Edition] = field(default_factory=dict)
     arrow: Mapping[tuple[str, str], pa.Table] = field(default_factory=dict)
     states: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    listed: Mapping[tuple[str, str], Listed] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +21,14 @@ import sqlalchemy as sa
 
 from archive.adql.bound import Bound
 from archive.columns import Column, arrow_type
-from archive.engine import duckdb_build
+from archive.engine import duckdb_build, duckdb_listed
 from archive.engine.contract import Bindings, Engine, Limits, Stream
 from archive.engine.duckdb_dialect import DIALECT
+from archive.engine.duckdb_listed import BoxingWriter
 from archive.engine.duckdb_root import Root
 from archive.engine.duckdb_running import Running, give_way
-from archive.engine.select import Place, Spread, as_of, statement
+from archive.engine.listed import Form, Patched
+from archive.engine.select import Place, Spread, as_of
 from archive.engine.watch import Watch
 from archive.faults import UsageFault
 from archive.sky import cells_near, ranges_of
@@ -115,6 +117,15 @@ class DuckDB(Engine):
         self._detach(edition.place)
         return edition
 
+    def compact(
+        self, form: Form, number: int, before: Edition | None, gone: pa.Array, batches: Iterable[pa.RecordBatch]
+    ) -> Edition:
+        """A new edition of a table over the ledger: ``before`` without the rows of the things ``gone``, and with those
+        of ``batches``; durable on return.
+        """
+        settings = {**self._threads, "memory_limit": self._memory}
+        return duckdb_listed.compact(self._folder, form, number, before, gone, batches, settings)
+
     def remove(self, edition: Edition) -> None:
         self._detach(edition.place)
         (self._folder / edition.place).unlink(missing_ok=True)
@@ -156,7 +167,11 @@ def prepare(query: Bound, bindings: Bindings, rows: int | None, place: Callable[
         if table.key in bindings.editions:
             return as_of(place(bindings.editions[table.key]), bindings.states.get(table.key))
         if table.key not in given:
-            given[table.key] = _view(table, bindings.arrow[table.key], views)
+            listed = bindings.listed.get(table.key)
+            if isinstance(listed, Patched):
+                given[table.key] = duckdb_listed.place_of(listed, place, views)
+            else:
+                given[table.key] = _view(table, bindings.arrow[table.key], views)
         return given[table.key]
 
     def spread(table: Table, lon: str, lat: str, radius: float) -> Spread | None:
@@ -164,7 +179,7 @@ def prepare(query: Bound, bindings: Bindings, rows: int | None, place: Callable[
         return None if rows is None else _spread(table, rows, views, (lon, lat, radius))
 
     try:
-        compiled = statement(query, locate, rows, spread).compile(dialect=DIALECT)
+        compiled = BoxingWriter(locate, spread).whole(query, rows).compile(dialect=DIALECT)
     except RecursionError:
         raise UsageFault("The query is nested too deeply.", "Split it with WITH, or into several queries.") from None
     values = compiled.params

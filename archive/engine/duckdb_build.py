@@ -44,7 +44,7 @@ def build(
         database.execute("CHECKPOINT")
     finally:
         database.close()
-    _settle(unfinished, folder / place)
+    settle(unfinished, folder / place)
     physical = {column.name: f"c{at}" for at, column in enumerate(table.columns, 1)}
     if several:
         physical[SINCE] = SINCE
@@ -87,7 +87,7 @@ def _value(source: str, column: Column) -> str:
     return f"CAST({source} AS {type_name(column)})"
 
 
-def _settle(unfinished: Path, final: Path) -> None:
+def settle(unfinished: Path, final: Path) -> None:
     """Bytes first, then the name, both made durable."""
     for path, flags in ((unfinished, os.O_RDWR), (final.parent, os.O_RDONLY)):
         if path == final.parent:

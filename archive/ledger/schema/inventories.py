@@ -49,6 +49,7 @@ inventory = Table(  # editions of tables over the ledger
 _ALWAYS = ("INSERT", "UPDATE", "DELETE")
 _DATASETS = "SELECT 'dataset', dataset FROM dataset_file WHERE artifact = {row}.{key}"
 _FILE = "SELECT 'file', {row}.{key}"
+_MADE = "SELECT 'file', entity FROM was_generated_by WHERE activity = {row}.{key}"
 
 _NOTED: tuple[tuple[Table, tuple[str, ...], str, tuple[str, ...]], ...] = (
     (artifact, ("UPDATE",), "id", (_FILE, _DATASETS)),  # a new one is not seen before it has a copy
@@ -59,7 +60,7 @@ _NOTED: tuple[tuple[Table, tuple[str, ...], str, tuple[str, ...]], ...] = (
     (derived_from, _ALWAYS, "artifact", (_FILE,)),
     (was_generated_by, _ALWAYS, "entity", (_FILE,)),
     (activity, _ALWAYS, "id", ("SELECT 'activity', {row}.{key}",)),
-    (used, _ALWAYS, "activity", ("SELECT 'activity', {row}.{key}",)),
+    (used, _ALWAYS, "activity", ("SELECT 'activity', {row}.{key}", _MADE)),
     (release, _ALWAYS, "name", ("SELECT 'file', artifact FROM product WHERE release = {row}.{key}",)),
     (dataset, _ALWAYS, "id", ("SELECT 'dataset', {row}.{key}",)),
     (dataset_file, _ALWAYS, "dataset", ("SELECT 'dataset', {row}.{key}",)),
