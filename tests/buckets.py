@@ -67,6 +67,8 @@ class Buckets:
             folder,
             "--config",
             "/dev/null",
+            "--dir-cache-time",  # what tests change behind its back is seen at once
+            "1ms",
         ]
         self._rclone = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
