@@ -215,9 +215,8 @@ def _states(transaction: Connection) -> dict[str, str]:
 
 def _staying(transaction: Connection, numbers: Sequence[int]) -> dict[int, tuple[Replica, ...]]:
     table = schema.leaving
-    leaves = set(
-        transaction.execute(select(table.c.artifact, table.c.store).where(table.c.artifact.in_(numbers))).tuples()
-    )
+    rows = transaction.execute(select(table.c.artifact, table.c.store).where(table.c.artifact.in_(numbers)))
+    leaves = {(row.artifact, row.store) for row in rows}
     copies = replicas.of(transaction, numbers)
     return {
         number: tuple(copy for copy in those if (number, copy.place.store) not in leaves)
