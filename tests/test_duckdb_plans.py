@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from archive.engine.contract import Bindings
 from archive.engine.duckdb import DuckDB, prepare
 from archive.engine.duckdb_macros import MACROS
-from archive.engine.select import Place
+from archive.engine.places import Place
 from archive.tables import Edition, Table
 
 from .contract.world import World, number, rows_of, sky_rows, sky_table

@@ -28,7 +28,7 @@ from archive.engine.duckdb_listed import BoxingWriter
 from archive.engine.duckdb_root import Root
 from archive.engine.duckdb_running import Running, give_way
 from archive.engine.listed import Form, Patched
-from archive.engine.select import Place, Spread, as_of
+from archive.engine.places import Place, Spread, as_of
 from archive.engine.watch import Watch
 from archive.faults import UsageFault
 from archive.sky import cells_near, ranges_of

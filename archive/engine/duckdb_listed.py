@@ -20,7 +20,8 @@ from archive.engine import elements as el
 from archive.engine.duckdb_build import settle
 from archive.engine.listed import KEY, SIDES, Form, Patched
 from archive.engine.meetings import constant, meetings
-from archive.engine.select import Locate, Place, Spreading, Writer
+from archive.engine.places import Locate, Place, Spreading
+from archive.engine.select import Writer
 from archive.engine.sphere import HEALPIX, Sphere
 from archive.sky import boxes_around
 from archive.tables import Edition

@@ -11,7 +11,7 @@ import duckdb
 import sqlalchemy as sa
 
 from archive.engine.duckdb_macros import MACROS
-from archive.engine.select import Place
+from archive.engine.places import Place
 from archive.faults import TransientFault
 from archive.tables import Edition
 

@@ -21,9 +21,10 @@ from archive.engine import crossmatch
 from archive.engine import elements as el
 from archive.engine.crossmatch import Leaf, Surroundings
 from archive.engine.meetings import Meeting, meetings
+from archive.engine.places import Locate
 from archive.engine.postgres_dialect import Same
 from archive.engine.postgres_sphere import FineSphere, met_by_index, stored_cap
-from archive.engine.select import Locate, Writer
+from archive.engine.select import Writer
 from archive.engine.sphere import HEALPIX, number
 from archive.tables import Table
 

@@ -13,8 +13,8 @@ from typing import Protocol
 from archive.adql import bound
 from archive.engine import elements as el
 from archive.engine.meetings import Disc, Meeting, Reach, constant, meetings
+from archive.engine.places import Place
 from archive.engine.postgres_regions import cap_in, has_spot
-from archive.engine.select import Place
 from archive.engine.sphere import Sphere, Writer
 from archive.tables import Table
 
