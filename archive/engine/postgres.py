@@ -24,12 +24,14 @@ from archive.columns import Column, arrow_type
 from archive.engine import postgres_build
 from archive.engine.contract import Bindings, Engine, Limits, Stream
 from archive.engine.duckdb import DuckDB
+from archive.engine.listed import Viewed
+from archive.engine.places import Place, as_of
 from archive.engine.postgres_build import SCHEMA, sendable
 from archive.engine.postgres_crossmatch import ProbingWriter
 from archive.engine.postgres_dialect import DIALECT
+from archive.engine.postgres_listed import Views
 from archive.engine.postgres_running import FAILURES, Running, meaning
 from archive.engine.postgres_setup import libpq, prepare
-from archive.engine.select import Place, as_of
 from archive.engine.watch import Watch
 from archive.faults import TransientFault
 from archive.tables import Edition, Table
@@ -72,6 +74,7 @@ class Postgres(Engine):
     def __init__(self, url: str, *, role: str | None = None, pool: int = 8, patience: float = 10.0) -> None:
         address = sa.make_url(url).set(drivername="postgresql+psycopg2")
         self.facts = prepare(address, role)
+        self._views = Views(address, spherical=self.facts.sphere is not None)
         self._writing = libpq(address, _WRITING)
         self._source = self._connect(libpq(address, {**_READING, **({} if role is None else {"role": role})}))
         self._pool = QueuePool(
@@ -84,19 +87,19 @@ class Postgres(Engine):
     def run(self, query: Bound, bindings: Bindings, limits: Limits) -> Stream:
         if _beside(bindings):
             return self._in_process().run(query, bindings, limits)
-        prepared = _prepare(query, bindings, limits.rows)
+        prepared = _prepare(query, bindings, limits.rows, self._views)
         running = self._started(prepared, limits)
         return Stream(query.columns, _exact(running.rows(), query.columns), running.close, running.whole)
 
     def sql(self, query: Bound, bindings: Bindings) -> str:
         if _beside(bindings):
             return self._in_process().sql(query, bindings)
-        return _prepare(query, bindings, None).text
+        return _prepare(query, bindings, None, self._views).text
 
     def plan(self, query: Bound, bindings: Bindings) -> str:
         if _beside(bindings):
             return self._in_process().plan(query, bindings)
-        prepared = _prepare(query, bindings, None)
+        prepared = _prepare(query, bindings, None, self._views)
         return "\n".join(Running(self._pool, self._watch, None).lines(f"EXPLAIN {prepared.text}", prepared.uploads))
 
     def build(
@@ -170,10 +173,10 @@ class Postgres(Engine):
 
 def _beside(bindings: Bindings) -> bool:
     """True for queries that need nothing of the database."""
-    return bool(bindings.arrow) and not bindings.editions
+    return bool(bindings.arrow) and not bindings.editions and not bindings.listed
 
 
-def _prepare(query: Bound, bindings: Bindings, rows: int | None) -> Prepared:
+def _prepare(query: Bound, bindings: Bindings, rows: int | None, views: Views) -> Prepared:
     uploads: dict[str, pa.Table] = {}
     given: dict[tuple[str, str], Place] = {}
 
@@ -182,6 +185,9 @@ def _prepare(query: Bound, bindings: Bindings, rows: int | None) -> Prepared:
         if edition is not None:
             place = Place(sa.table(edition.place, schema=SCHEMA), edition.physical, edition.rows, edition.healpix)
             return as_of(place, bindings.states.get(table.key))
+        listed = bindings.listed.get(table.key)
+        if isinstance(listed, Viewed):
+            return views.place(listed)
         if table.key not in given:
             given[table.key] = _upload(table, bindings.arrow[table.key], uploads)
         return given[table.key]

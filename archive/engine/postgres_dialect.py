@@ -66,11 +66,13 @@ DIALECT = PostgresDialect(paramstyle="numeric_dollar")  # type: ignore[no-untype
 def literal(value: Any) -> str:
     """A value as a closed term that means exactly it, with ``standard_conforming_strings`` on.
 
-    ``value`` is a float, text, a time without zone, or a list (of lists) of floats.
+    ``value`` is a number, text, a time without zone, or a list (of lists) of floats.
     """
     match value:
         case float():
             return f"'{value!r}'::float8"
+        case int():
+            return str(value)
         case str():
             quoted = value.replace("'", "''")
             return f"'{quoted}'::text"

@@ -76,7 +76,7 @@ def prepare(address: URL, role: str | None = None) -> Facts:
         TransientFault: it cannot be reached.
         FatalFault: it is of a kind we cannot work with, or we may not set it up.
     """
-    with _connected(address) as connection:
+    with connected(address) as connection:
         found = _facts(connection)
         if not found.is_suitable:
             raise FatalFault(
@@ -91,7 +91,7 @@ def prepare(address: URL, role: str | None = None) -> Facts:
 
 
 @contextmanager
-def _connected(address: URL) -> Iterator[Connection]:
+def connected(address: URL) -> Iterator[Connection]:
     """One transaction; what the database says goes into our words."""
     engine = sa.create_engine(address, poolclass=sa.NullPool)
     try:
