@@ -36,6 +36,7 @@ def test_the_types_that_are_shipped(types: ProductTypes) -> None:
         "catalog_delivery",
         "alert_bundle",
         "engineering_data",
+        "intermediate",
         "other",
     }
     assert {name for name, each in types.items() if each.is_image} == {
