@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy import Connection
 
 from archive.backbone.endpoint import Endpoint
 from archive.backbone.steps import step
 from archive.faults import NotFound, TransientFault
-from archive.ledger import descriptions, editions, files
+from archive.ledger import contents, descriptions, editions, files
 from archive.ledger.descriptions import Registered
 from archive.ledger.editions import Built
 from archive.ledger.files import State
@@ -31,18 +34,28 @@ class Publication:
     removed: int
 
 
-def publish(endpoint: Endpoint, name: str, progress: Progress = lambda table, rows: None) -> Publication:
+def publish(
+    endpoint: Endpoint,
+    name: str,
+    progress: Progress = lambda table, rows: None,
+    *,
+    by: str | None = None,
+    reason: str | None = None,
+    also: Callable[[Connection], object] = lambda transaction: None,
+) -> Publication:
     """Show the newest states of all tables of schema ``name``; what is shown already changes nothing.
 
+    ``also`` is done in the same commit.
+
     Raises:
-        NotFound: nothing was loaded into the schema.
+        NotFound: nothing was loaded into the schema, or the release was withdrawn.
     """
     with endpoint.attend("publish") as attendance:
         registered, states, due = _plan(endpoint, name)
         step("publish.begun")
         built = [_build(endpoint, registered, state, attendance.id, progress) for state in due]
         step("publish.built")
-        revision = _switch(endpoint, registered, built)
+        revision = _switch(registered, built, partial(endpoint.ledger.write, by, reason), also)
         step("publish.switched")
         removed = remove_retired(endpoint)
         step("publish.removed")
@@ -84,6 +97,8 @@ def rebuild(endpoint: Endpoint, name: str, progress: Progress = lambda table, ro
 def _plan(endpoint: Endpoint, name: str) -> tuple[Registered, list[State], list[State]]:
     """The description in force, the state of each table that has rows, and those that are not shown yet."""
     with endpoint.ledger.read() as transaction:
+        if name in (withdrawn := contents.withdrawn(transaction)):
+            raise contents.gone(withdrawn[name])
         registered = descriptions.find(transaction, name)
         if registered is None or not files.states(transaction, name):
             raise NotFound(f"Nothing was loaded into '{name}'.", f"Load something: archive load {name} TABLE FILE...")
@@ -132,10 +147,16 @@ def migrate(endpoint: Endpoint, release: Release) -> tuple[Registered, int]:
         return registered, editions.publish(transaction, release.name, registered.id, [])
 
 
-def _switch(endpoint: Endpoint, registered: Registered, built: list[Built]) -> int:
+def _switch(
+    registered: Registered,
+    built: list[Built],
+    writing: Callable[[], AbstractContextManager[Connection]],
+    also: Callable[[Connection], object],
+) -> int:
     """One commit that shows everything built; none if nothing differs from what is shown."""
     name = registered.release.name
-    with endpoint.ledger.write() as transaction:
+    with writing() as transaction:
+        also(transaction)
         shown = editions.published_states(transaction, name)
         if not built and all(description == registered.id for _, description in shown.values()):
             return editions.current_revision(transaction)

@@ -83,23 +83,31 @@ class Arrival:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def name(self, staged: Staged, path: str, media_type: str) -> Artifact:
-        """Decide under which path ``staged`` is to be registered."""
+    @property
+    def process(self) -> str:
+        """The process that brings them, as the ledger knows it."""
+        return self._attendance.id
+
+    def name(self, staged: Staged, path: str, media_type: str, *, called: str | None = None) -> Artifact:
+        """Decide under which path ``staged`` is to be registered, and how it is ``called`` if not so."""
         staged.close()
         place = Place(MAIN, path)
-        artifact = Artifact(self._endpoint.uri(quote(path)), staged.sha256, staged.size, media_type, place)
+        artifact = Artifact(self._endpoint.uri(quote(called or path)), staged.sha256, staged.size, media_type, place)
         self._named.append((staged, artifact))
         return artifact
 
-    def commit(self, facts: Callable[[Connection], T]) -> T:
-        """Give the named files their names and register them with all ``facts`` in one transaction."""
+    def commit(self, facts: Callable[[Connection], T], by: str | None = None, reason: str | None = None) -> T:
+        """Give the named files their names and register them with all ``facts`` in one transaction.
+
+        The log says that ``by`` did it, and the ``reason``.
+        """
         placed = [artifact for _, artifact in self._named]
         self._endpoint.store.commit_all([(staged, artifact.here.path) for staged, artifact in self._named])
         elsewhere: Places = {}
         try:
             step("load.named")
             elsewhere = self._further.copy(placed)
-            with self._endpoint.ledger.write() as transaction:
+            with self._endpoint.ledger.write(by, reason) as transaction:
                 arrivals.check_own(transaction, self._arrival)
                 for staged, artifact in self._named:
                     place = replace(artifact.here, fingerprint=staged.fingerprint)

@@ -150,6 +150,25 @@ def check_open_files(transaction: Connection, artifacts: Iterable[int]) -> None:
     check_open(transaction, {content.name for content in of_files(transaction, artifacts).values()})
 
 
+def check_sealed(transaction: Connection, name: str) -> Content:
+    """Make sure that a release is frozen.
+
+    Raises:
+        NotFound: there is no such release, or it was withdrawn.
+        UsageFault: it is open.
+    """
+    content = named(transaction, name)
+    if content.state is State.WITHDRAWN:
+        raise gone(content)
+    if content.state is not State.FROZEN:
+        raise UsageFault(
+            f"Release '{name}' is not frozen.",
+            f"The public gets what changes no more: archive release freeze {name}",
+            http=409,
+        )
+    return content
+
+
 def _fault(transaction: Connection, content: Content) -> Fault | None:
     if content.state is State.WITHDRAWN:
         return gone(content)
@@ -237,15 +256,7 @@ def publish(transaction: Connection, name: str, public_from: str) -> int:
         NotFound: there is no such release, or it was withdrawn.
         UsageFault: it is not frozen.
     """
-    content = named(transaction, name)
-    if content.state is State.WITHDRAWN:
-        raise gone(content)
-    if content.state is not State.FROZEN:
-        raise UsageFault(
-            f"Release '{name}' is not frozen.",
-            f"The public gets what changes no more: archive release freeze {name}",
-            http=409,
-        )
+    content = check_sealed(transaction, name)
     file, product, table = schema.artifact, schema.product, schema.release
     theirs = select(product.c.artifact).where(product.c.release == name)
     later = file.c.id.in_(theirs) & (file.c.public_from > public_from)
