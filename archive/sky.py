@@ -228,9 +228,7 @@ class Outline:
         apart = np.sign(self._sides(other.points))
         beyond = np.sign(other._sides(self.points))
         across = (apart != np.roll(apart, -1, axis=0)).T & (beyond != np.roll(beyond, -1, axis=0))
-        meeting = np.cross(
-            self._normals[:, np.newaxis, :], other._normals
-        )  # where their great circles meet, or opposite
+        meeting = np.cross(self._normals[:, np.newaxis, :], other._normals)  # of great circles, or opposite
         ours = np.einsum("ijk,ik->ij", meeting, self.points + self._next)
         theirs = np.einsum("ijk,jk->ij", meeting, other.points + other._next)
         return bool((across & (ours * theirs > 0)).any())

@@ -136,7 +136,7 @@ def _anatomy(url: str) -> dict[str, Any]:
     """Everything about the tables of a database, without what it names by itself."""
     engine = connected(url)
     found = sa.inspect(engine)
-    anatomy = {
+    anatomy: dict[str, Any] = {
         table: {
             "columns": sorted(
                 (column["name"], str(column["type"]), column["nullable"], str(column["default"]))
@@ -155,5 +155,18 @@ def _anatomy(url: str) -> dict[str, Any]:
         }
         for table in sorted(found.get_table_names())
     }
+    anatomy["by themselves"] = _triggers(engine)
     engine.dispose()
     return anatomy
+
+
+def _triggers(engine: sa.Engine) -> list[str]:
+    """What the database does by itself when tables change, and what may not overlap."""
+    asked = "SELECT sql FROM sqlite_master WHERE type = 'trigger'"
+    if engine.dialect.name == "postgresql":
+        asked = """
+            SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+            UNION ALL SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'x'
+        """
+    with engine.connect() as connection:
+        return sorted(connection.execute(sa.text(asked)).scalars())

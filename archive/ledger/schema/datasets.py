@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sqlalchemy import (
     DDL,
     BigInteger,
@@ -175,23 +177,18 @@ FOR EACH ROW EXECUTE FUNCTION dataset_sealed()
 """
 
 
-def _after(table: Table, dialect: str, *statements: str) -> None:
-    for statement in statements:
-        event.listen(table, "after_create", DDL(statement.strip()).execute_if(dialect=dialect))  # type: ignore[no-untyped-call]
+def _guards() -> Iterator[tuple[Table, str, str]]:
+    for what in ("INSERT", "UPDATE"):
+        yield certified, "sqlite", _OVERLAPPING.format(when=what.lower(), what=what)
+    for table in (dataset_file, dataset_rows):
+        for what in ("UPDATE", "DELETE"):
+            yield table, "sqlite", _SEALED.format(table=table.name, when=what.lower(), what=what)
+        yield table, "postgresql", _SEALED_FUNCTION
+        yield table, "postgresql", _SEALED_ON_POSTGRESQL.format(table=table.name)
 
 
-_CHANGES = (("update", "UPDATE"), ("delete", "DELETE"))
+GUARDS = tuple(_guards())
+"""For each table, by database, the statements that make it hold what no constraint can say."""
 
-_after(
-    certified,
-    "sqlite",
-    _OVERLAPPING.format(when="insert", what="INSERT"),
-    _OVERLAPPING.format(when="update", what="UPDATE"),
-)
-for _members in (dataset_file, dataset_rows):
-    _after(
-        _members,
-        "sqlite",
-        *(_SEALED.format(table=_members.name, when=when, what=what) for when, what in _CHANGES),
-    )
-    _after(_members, "postgresql", _SEALED_FUNCTION, _SEALED_ON_POSTGRESQL.format(table=_members.name))
+for _table, _dialect, _statement in GUARDS:
+    event.listen(_table, "after_create", DDL(_statement).execute_if(dialect=_dialect))  # type: ignore[no-untyped-call]

@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    text,
 )
 
 from archive.ledger.schema.layout import Id, metadata
@@ -83,6 +84,8 @@ product = Table(
     Index("product_by_time", "t_min"),
     Index("product_by_place", "_healpix_29"),
 )
+_LONG = text("t_max - t_min >= 1")  # days: the index by time finds what is shorter
+Index("product_long", product.c.t_min, sqlite_where=_LONG, postgresql_where=_LONG)
 
 product_input = Table(
     "product_input",

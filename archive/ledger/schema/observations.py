@@ -21,6 +21,7 @@ from sqlalchemy import (
     String,
     Table,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -125,4 +126,6 @@ observation = Table(  # the columns of ObsCore 1.1 but for access_url and publis
     Index("observation_of_collection", "obs_collection", "instrument_name"),
     Index("observation_of_target", "target_name"),
 )
+_WIDE = text("s_region_reach > 2.0")  # degrees: what is near is found by its cell
+Index("observation_wide", observation.c.s_region_reach, sqlite_where=_WIDE, postgresql_where=_WIDE)
 Index("observation_by_did", func.lower(observation.c.obs_publisher_did)).ddl_if(dialect="postgresql")  # SIA 2 asks so

@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 
+from archive.ledger.schema.datasets import GUARDS
 from archive.ledger.schema.inventories import TRIGGERS
 from archive.ledger.schema.observations import Doubles
 
@@ -27,6 +28,7 @@ def upgrade() -> None:
     _releases()
     _inventory()
     _saved()
+    _searched()
 
 
 def _collections() -> None:
@@ -151,59 +153,18 @@ def _certified() -> None:
     )
 
 
-_OVERLAPPING = """
-CREATE TRIGGER certified_once_{when} BEFORE {what} ON certified
-WHEN EXISTS (
-    SELECT 1 FROM certified AS other
-    WHERE other.id IS NOT new.id AND other.collection = new.collection AND other.type = new.type
-    AND other.instrument = new.instrument
-    AND (other.detector = new.detector OR other.detector IS NULL OR new.detector IS NULL)
-    AND (other.filter = new.filter OR other.filter IS NULL OR new.filter IS NULL)
-    AND (other.valid_from < new.valid_to OR other.valid_from IS NULL OR new.valid_to IS NULL)
-    AND (new.valid_from < other.valid_to OR new.valid_from IS NULL OR other.valid_to IS NULL)
-)
-BEGIN SELECT RAISE(ABORT, 'certified_once'); END
-"""
-
-_SEALED = """
-CREATE TRIGGER {table}_sealed_{when} BEFORE {what} ON {table}
-WHEN EXISTS (SELECT 1 FROM dataset WHERE id = old.dataset AND digest IS NOT NULL)
-BEGIN SELECT RAISE(ABORT, '{table}_sealed'); END
-"""
-
-_SEALED_FUNCTION = """
-CREATE OR REPLACE FUNCTION dataset_sealed() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF EXISTS (SELECT 1 FROM dataset WHERE id = old.dataset AND digest IS NOT NULL) THEN
-        RAISE integrity_constraint_violation USING MESSAGE = tg_table_name || '_sealed';
-    END IF;
-    IF tg_op = 'DELETE' THEN
-        RETURN old;
-    END IF;
-    RETURN new;
-END $$
-"""
-
-_SEALED_ON_POSTGRESQL = """
-CREATE TRIGGER {table}_sealed BEFORE UPDATE OR DELETE ON {table}
-FOR EACH ROW EXECUTE FUNCTION dataset_sealed()
-"""
+def _searched() -> None:
+    """Indexes of what is found by time or by sky though it lasts long or is wide."""
+    long, wide = sa.text("t_max - t_min >= 1"), sa.text("s_region_reach > 2.0")
+    op.create_index("product_long", "product", ["t_min"], sqlite_where=long, postgresql_where=long)
+    op.create_index("observation_wide", "observation", ["s_region_reach"], sqlite_where=wide, postgresql_where=wide)
 
 
 def _guards() -> None:
     """No two calibrations for the same at the same time; what is sealed keeps its members."""
-    tables = ("dataset_file", "dataset_rows")
-    if op.get_bind().dialect.name == "postgresql":
-        made = [_SEALED_FUNCTION, *(_SEALED_ON_POSTGRESQL.format(table=table) for table in tables)]
-    else:
-        made = [_OVERLAPPING.format(when=what.lower(), what=what) for what in ("INSERT", "UPDATE")]
-        made += [
-            _SEALED.format(table=table, when=what.lower(), what=what)
-            for table in tables
-            for what in ("UPDATE", "DELETE")
-        ]
-    for statement in made:
-        op.execute(sa.text(statement.strip()))
+    for _, dialect, statement in GUARDS:
+        if op.get_bind().dialect.name == dialect:
+            op.execute(sa.text(statement))
 
 
 def _provenance() -> None:
