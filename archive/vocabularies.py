@@ -23,6 +23,9 @@ class Trouble:
     grave: bool = True
 
 
+STATES = ("I", "Q", "U", "V", "RR", "LL", "RL", "LR", "XX", "YY", "XY", "YX", "POLI", "POLA")
+"""States of polarisation in the order of ObsCore 1.1 section B.6.6."""
+
 _FOREIGN = re.compile(r"[\s^]|(?<!\*)\*(?!\*)|[A-Za-z][0-9+-]")
 """Signs that VOUnits 1.1 section 2.3 does not use between units and powers, though astropy reads past them."""
 

@@ -24,6 +24,7 @@ from archive.backbone.examination import positions
 from archive.backbone.inspection import Hdu, said
 from archive.ledger.events import Json
 from archive.sky import Polygon
+from archive.vocabularies import STATES
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +36,6 @@ _CLOSE = 0.1  # pixels that an edge may leave that of the image
 _WIDEST = 80.0  # degrees from its centre that a polygon may reach; what is wider has no outline
 _GRID = 33  # places along each axis of an image that is wider than its projection
 
-STATES = ("I", "Q", "U", "V", "RR", "LL", "RL", "LR", "XX", "YY", "XY", "YX", "POLI", "POLA")
 _STOKES = {
     1: "I",
     2: "Q",
