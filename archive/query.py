@@ -20,6 +20,7 @@ from archive.adql.resolve import expand
 from archive.engine.contract import Bindings, Engine, Limits, Stop, Stream
 from archive.faults import UsageFault
 from archive.foresight import Ahead
+from archive.inventory import Inventory, is_listed, with_inventory
 from archive.repeats import Token
 from archive.results.digest import Digest
 from archive.results.result import Result
@@ -51,7 +52,7 @@ class Question:
     ``maxrec`` None means the service's default; 0 asks for the columns alone. ``seconds`` is the longest the
     statement may run. TAP_SCHEMA is exempt from the default limit (clients read it whole), not from ``hard_maxrec``.
     ``begin`` is the place in the order of its rows after which the answer begins, ``at`` the token of an earlier answer
-    that is to be had again.
+    that is to be had again. ``base`` is the public URL of the service as the asker knows it, for addresses in rows.
     ``asker`` is the address that waits for the answer; None where nobody does. ``stop`` is pulled when nobody wants
     the answer any more.
     """
@@ -67,6 +68,7 @@ class Question:
     stop: Stop | None = None
     begin: onward.Place | None = None
     at: Token | None = None
+    base: str | None = None
 
     @property
     def text(self) -> str:
@@ -108,7 +110,7 @@ def answer(question: Question, ledger: Ledger, engine: Engine) -> Result:
     Rows come lazily; the caller iterates ``batches`` and calls ``close``. Raises ``UsageFault`` for a query that
     is wrong and ``TransientFault`` where waiting may help; later faults come out of ``batches``.
     """
-    return run(prepare(question, ledger.published()), engine)
+    return run(prepare(question, ledger.published(), Inventory(ledger)), engine)
 
 
 def run(prepared: Prepared, engine: Engine) -> Result:
@@ -127,8 +129,8 @@ def run(prepared: Prepared, engine: Engine) -> Result:
     return result
 
 
-def prepare(question: Question, published: Published) -> Prepared:
-    """Understand ``question`` against ``published`` without running it.
+def prepare(question: Question, published: Published, inventory: Inventory | None = None) -> Prepared:
+    """Understand ``question`` against ``published``, and the ``inventory`` if there is one, without running it.
 
     Raises:
         UsageFault: the text is not ADQL, or names or types do not fit; place and remedy are in the message.
@@ -137,15 +139,17 @@ def prepare(question: Question, published: Published) -> Prepared:
     name = repeats.hash_of(question.text, question.language)
     if question.at is not None and question.at.query != name:
         raise UsageFault("The token belongs to another query.", "Send it with the text that it was given for.")
-    at_hand = standing.shelf(published)
+    at_hand = standing.shelf(published, listed=inventory is not None)
     catalog = at_hand.catalog if question.at is None else question.at.catalog(at_hand.catalog)
+    if inventory is not None:
+        catalog = with_inventory(catalog, question.base)
     query = adapt(resolve(parsed, _with_uploads(catalog, question.uploads)), expand)
     obstacle = repeats.obstacle(parsed, query, uploads=bool(question.uploads), kept=published.states.keys())
     token = None if obstacle else repeats.token_of(query, name, catalog, published, question.at)
     if question.begin is not None:
         token, obstacle = None, obstacle or "it goes on where another one was cut"
         query = onward.after(query, question.begin)
-    bindings = _bindings(query, published, at_hand.rows, question)
+    bindings = _bindings(query, published, at_hand.rows, question, inventory)
     return Prepared(question, query, bindings, published.revision, rows_read(query, bindings), token, obstacle)
 
 
@@ -160,17 +164,22 @@ def _bindings(
     published: Published,
     standing_rows: Mapping[tuple[str, str], pa.Table],
     question: Question,
+    inventory: Inventory | None,
 ) -> Bindings:
     uploaded = {upload.table.key: upload.rows for upload in question.uploads}
     editions = {}
     for key, table in query.tables.items():
         if (edition := published.editions.get(table.rows_of or key)) is not None:
             editions[key] = edition
+    known = [key for key in query.tables if is_listed(key) and key not in editions]
+    listed = inventory.now(known) if inventory is not None else {}
     arrow = {
-        key: uploaded[key] if key in uploaded else standing_rows[key] for key in query.tables if key not in editions
+        key: uploaded[key] if key in uploaded else standing_rows[key]
+        for key in query.tables
+        if key not in editions and key not in listed
     }
     states = {} if question.at is None else repeats.states_asked(query, published, question.at)
-    return Bindings(editions, arrow, states)
+    return Bindings(editions, arrow, states, listed)
 
 
 def _row_limit(question: Question, query: bound.Bound) -> int | None:

@@ -14,14 +14,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import pyarrow as pa
 
-from archive import standing
+from archive import inventory, standing
 from archive.config import Config
 from archive.engine.contract import Engine, Stop
+from archive.engine.duckdb_running import give_way
 from archive.faults import Fault
 from archive.foresight import Ahead
+from archive.inventory import Inventory
 from archive.ledger import Ledger, Published
 from archive.query import Prepared, Question, prepare, run
 from archive.results import Result
@@ -80,6 +83,8 @@ class Serving:
         self._queries = Load()
         self._under_way: Counter[int] = Counter()
         self._lock = threading.Lock()
+        self._inventory = Inventory(ledger, self._compact_soon)
+        self._compacting = threading.Lock()
 
     def attend(self, role: str = "serve") -> Callable[[], None]:
         """Enter this process in the ledger until it ends; nothing it answers from is taken away meanwhile.
@@ -93,11 +98,11 @@ class Serving:
 
     def catalog(self) -> Catalog:
         """What is published and listed now, TAP_SCHEMA included."""
-        return standing.shelf(self._ledger.published()).shown
+        return standing.shelf(self._ledger.published(), listed=True).shown
 
     def prepare(self, question: Question) -> Prepared:
         """As ``query.prepare``: ``question`` understood against what is published now, and not asked."""
-        return prepare(question, self._ledger.published())
+        return self._prepared(question, self._ledger.published())
 
     def answer(self, question: Question) -> Result:
         """As ``query.answer``; until the result is closed this process serves the revision it began with.
@@ -110,7 +115,7 @@ class Serving:
         published = self._ledger.published()
         leave = self._enter(published)
         try:
-            result = self._answered(prepare(question, published))
+            result = self._answered(self._prepared(question, published))
         except BaseException:
             leave()
             raise
@@ -124,6 +129,25 @@ class Serving:
 
         result.close = close_and_leave
         return result
+
+    def _prepared(self, question: Question, published: Published) -> Prepared:
+        if question.base is None:
+            question = replace(question, base=self.config.public_url or self.site.public_url)
+        return prepare(question, published, self._inventory)
+
+    def _compact_soon(self) -> None:
+        """Make editions of the inventory anew beside what is going on, unless that is being done."""
+        if self._compacting.acquire(blocking=False):
+            threading.Thread(target=self._compact, name="compacting", daemon=True).start()
+
+    def _compact(self) -> None:
+        try:
+            give_way()
+            inventory.compact(self._ledger, self._engine, self.config.editions, self.config.grace)
+        except Exception:  # rows are read from the ledger as before; the next query tries again
+            _log.warning("editions of the inventory were not made", exc_info=True)
+        finally:
+            self._compacting.release()
 
     def _answered(self, prepared: Prepared) -> Result:
         asker, stop = prepared.question.asker, prepared.question.stop or Stop()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from archive import inventory
 from archive.adql.tree import Identifier
 from archive.adql.words import is_reserved
 from archive.columns import arrow_type, is_regular_identifier
@@ -37,9 +38,12 @@ class Shelf:
     rows: Mapping[tuple[str, str], pa.Table]
 
 
-def shelf(published: Published) -> Shelf:
-    """The standing tables over ``published``; made once per catalog."""
-    return _shelf(published.catalog)
+def shelf(published: Published, *, listed: bool = False) -> Shelf:
+    """The standing tables over ``published``; made once per catalog.
+
+    With ``listed`` they tell of the tables of the inventory too, which whoever asks adds to the catalog.
+    """
+    return _shelf(published.catalog, listed)
 
 
 def is_standing(key: tuple[str, str]) -> bool:
@@ -81,13 +85,14 @@ def known_keys(table: Table, catalog: Catalog) -> Iterator[tuple[ForeignKey, Tab
 
 
 @lru_cache(maxsize=4)  # catalogs compare by identity; a revision has one
-def _shelf(published: Catalog) -> Shelf:
-    listed = Catalog(schema for schema in published.schemas if schema.listed)
+def _shelf(published: Catalog, listed: bool) -> Shelf:
+    told = Catalog(schema for schema in published.schemas if schema.listed)
+    told = inventory.with_inventory(told, None) if listed else told
     own = _description()
-    described = listed.with_schema(own)
+    described = told.with_schema(own)
     rows = {table.key: _arrow(table, _ROWS[table.name](described)) for table in own.tables}
     counted = replace(own, tables=tuple(replace(table, rows=rows[table.key].num_rows) for table in own.tables))
-    return Shelf(published.with_schema(counted), listed.with_schema(counted), rows)
+    return Shelf(published.with_schema(counted), told.with_schema(counted), rows)
 
 
 @cache

@@ -87,6 +87,8 @@ def _aliases(source: bound.Source) -> Iterator[str]:
 def _size(key: tuple[str, str], bindings: Bindings) -> int:
     if key in bindings.editions:
         return bindings.editions[key].rows
+    if key in bindings.listed:
+        return bindings.listed[key].size
     return bindings.arrow[key].num_rows if key in bindings.arrow else 0
 
 

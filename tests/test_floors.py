@@ -35,6 +35,7 @@ FLOORS: dict[str, float] = {
     "ledger": 2,
     "engine": 2,
     # 3a heart: asking
+    "inventory": 2.9,
     "standing": 3,
     "access": 3,
     "turns": 3,

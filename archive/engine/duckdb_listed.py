@@ -6,6 +6,7 @@ rows are neighbours too, and a scan skips most of a table by the least and great
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -123,10 +124,9 @@ def compact(
     file, in the order of their positions; durable on return.
     """
     table = form.table
-    place = f"{quote(table.schema, safe='')}.{quote(table.name, safe='')}.over-ledger-{number}.duckdb"
+    unique = secrets.token_hex(4)  # a name is never used again: it may be attached somewhere
+    place = f"{quote(table.schema, safe='')}.{quote(table.name, safe='')}.{number}-{unique}.duckdb"
     unfinished = folder / f"{place}.unfinished"
-    for left in (unfinished, folder / f"{unfinished.name}.wal"):
-        left.unlink(missing_ok=True)
     database = duckdb.connect(str(unfinished), config=dict(settings))
     try:
         database.register("fresh", pa.RecordBatchReader.from_batches(form.schema, batches))

@@ -101,6 +101,11 @@ class Database:
                 )
             return int(self._glance.execute("PRAGMA data_version").fetchone()[0])
 
+    @property
+    def is_on_server(self) -> bool:
+        """Whether it is PostgreSQL."""
+        return self._locks
+
     def close(self) -> None:
         self._engine.dispose()
         with self._glancing:

@@ -30,6 +30,7 @@ LINKS = "_links"
 KEY = "_key"
 """The column that tells which thing of the ledger a row is of; a thing may have several rows."""
 
+_UNCOUNTED = 10_000  # rows, of a table that was never counted
 _LINKS = "/datalink/links?ID="
 _MEANT = {"%": "%25", "&": "%26", "+": "%2B", "#": "%23"}  # signs that mean something else in a query, % first
 
@@ -294,6 +295,20 @@ def count_changes(transaction: Connection) -> int:
     return int(transaction.execute(select(func.count()).select_from(schema.changed)).scalar_one())
 
 
+def is_large(transaction: Connection, most: int) -> bool:
+    """Whether there are more files than ``most``."""
+    highest = transaction.execute(select(func.max(schema.artifact.c.id))).scalar_one()
+    return bool(highest is not None and highest > most)
+
+
+def estimate(transaction: Connection, listing: Listing) -> int:
+    """About how many rows a table has in a database that counts them by and by (PostgreSQL)."""
+    table = listing.of.table if isinstance(listing.of, sa.Column) and isinstance(listing.of.table, sa.Table) else _file
+    counted = func.coalesce(func.nullif(sa.literal_column("reltuples"), -1), _UNCOUNTED)
+    found = select(counted).select_from(sa.text("pg_class")).where(sa.text("oid = to_regclass(:name)"))
+    return int(transaction.execute(found, {"name": table.name}).scalar_one())
+
+
 def last_change(transaction: Connection) -> int:
     """The highest number there is or was; numbers only grow."""
     table = schema.changed
@@ -310,11 +325,17 @@ def compacted(transaction: Connection) -> dict[Key, Compacted]:
 
 
 def replace(transaction: Connection, made: Mapping[Key, Compacted]) -> None:
-    """Put these editions in force, all at once. What changed up to then is noted no more."""
+    """Put these editions in force, all at once. What changed up to then is noted no more.
+
+    One that is in force already is from now on known to hold more.
+    """
     table = schema.inventory
     time = now()
     for key, each in made.items():
         here = (table.c.schema == key[0]) & (table.c.table == key[1]) & table.c.replaced.is_(None)
+        renewed = transaction.execute(table.update().where(here, table.c.place == each.place).values(upto=each.upto))
+        if renewed.rowcount:
+            continue
         transaction.execute(table.update().where(here).values(replaced=time))
         values = {"place": each.place, "form": each.form, "rows": each.rows, "upto": each.upto, "made": time}
         transaction.execute(table.insert().values(schema=key[0], table=key[1], **values))

@@ -85,6 +85,18 @@ class Ledger:
                     self._published = read_published(transaction)
                 return self._published
 
+    @property
+    def is_on_server(self) -> bool:
+        """Whether other programs can read the ledger with us: it is in PostgreSQL."""
+        return self._database.is_on_server
+
+    def moment(self) -> int | None:
+        """A number that has changed if anything was committed since; None where that cannot be had for nearly nothing.
+
+        On a server it tells of what is published only.
+        """
+        return self._database.version()
+
     def attend(
         self,
         role: str,

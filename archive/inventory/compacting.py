@@ -1,0 +1,90 @@
+"""Making editions of the inventory anew, so that few changes have to be read beside them."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+from sqlalchemy import Connection
+
+from archive.engine.contract import Engine
+from archive.engine.duckdb import DuckDB
+from archive.inventory.current import MOST, edition_of
+from archive.inventory.described import digest, form
+from archive.inventory.rows import batches
+from archive.ledger import Ledger, inventory
+from archive.ledger.database import stamp
+from archive.ledger.inventory import LISTINGS, Compacted, Key
+from archive.tables import Edition
+
+
+def is_due(ledger: Ledger) -> bool:
+    """Whether so much changed, or tables are so much another form, that editions should be made anew."""
+    if ledger.is_on_server:
+        return False
+    with ledger.read() as transaction:
+        found = inventory.compacted(transaction)
+        if inventory.count_changes(transaction) > MOST:
+            return True
+        return any(found[key].form != digest(key) for key in found) or (
+            not found and inventory.is_large(transaction, MOST)
+        )
+
+
+def compact(ledger: Ledger, engine: Engine, folder: Path, grace: float) -> bool:
+    """Make editions of all tables that changed, and put them in force in one commit; False if another process does.
+
+    Editions that were replaced longer than ``grace`` seconds ago are removed. Nothing is to be done on a server.
+    """
+    if ledger.is_on_server or not isinstance(engine, DuckDB):
+        return False
+    with _alone(folder) as is_mine:
+        if not is_mine:
+            return False
+        with ledger.read() as transaction:
+            before, upto = inventory.compacted(transaction), inventory.last_change(transaction)
+            made = {key: _made(transaction, engine, key, before.get(key), upto) for key in LISTINGS}
+        with ledger.write() as transaction:
+            inventory.replace(transaction, made)
+        _sweep(ledger, engine, grace)
+    return True
+
+
+def _made(transaction: Connection, engine: DuckDB, key: Key, before: Compacted | None, upto: int) -> Compacted:
+    listing, kept, edition = LISTINGS[key], form(key), edition_of(key, before)
+    gone: list[int] = []
+    if edition is not None and before is not None:
+        gone = inventory.changes(transaction, listing.subject, before.upto)
+        if not gone:
+            return Compacted(before.number, before.place, before.form, before.rows, upto)
+    rows = batches(transaction, listing, kept, None if edition is None else gone)
+    done = engine.compact(kept, upto, edition, pa.array(gone, pa.int64()), rows)
+    return Compacted(0, done.place, digest(key), done.rows, upto)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Whether no other process makes editions; then none does meanwhile."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".over-ledger").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def _sweep(ledger: Ledger, engine: DuckDB, grace: float) -> None:
+    """Remove what was replaced so long ago that no query which began before can still be waiting to read it."""
+    with ledger.read() as transaction:
+        old = inventory.replaced(transaction, stamp(datetime.now(UTC) - timedelta(seconds=grace)))
+    for _, place in old:
+        engine.remove(Edition(("", ""), 0, place, {}, 0, False))
+    if old:
+        with ledger.write() as transaction:
+            inventory.forget(transaction, [number for number, _ in old])
