@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from flask import Blueprint, Flask, Response, request
 
 from archive import dali
+from archive.backbone.condition import condition
 from archive.backbone.copies import Copies
 from archive.backbone.endpoint import Endpoint
 from archive.backbone.previews import Previews
@@ -29,12 +30,13 @@ from archive.portal import Portal
 from archive.products import product_types
 from archive.proxies import behind
 from archive.serving import Serving
+from archive.sia import SiaFace
 from archive.staff import staff_blueprint
-from archive.tap import TapFace, TapLane, TapTask, asked_by
+from archive.tap import SavedFace, TapFace, TapLane, TapTask, asked_by
 from archive.uws import uws_blueprint
 from archive.visits import Visit, Visits
 
-_PROTOCOLS = ("/tap", "/files", "/datalink", "/previews", "/thumbnails", "/staff")
+_PROTOCOLS = ("/tap", "/sia2", "/files", "/datalink", "/previews", "/thumbnails", "/staff")
 _TOLD = (
     "Location, Link, Retry-After, Content-Disposition, X-Request-Id, ETag, Accept-Ranges, Content-Range, Repr-Digest, "
     f"{dali.OVERFLOW}, {dali.REPEAT}"
@@ -48,8 +50,11 @@ def create_app(config: Config) -> Flask:
     serving = _serving(config, ledger)
     serving.attend()
     jobs = Jobs.of(config)
-    book = Book(Metrics(jobs.standing), QueryLog(config.query_log_url))
-    return assemble(serving, jobs, book, kept(Endpoint(config, ledger)))
+    log = QueryLog(config.query_log_url)
+    endpoint = Endpoint(config, ledger)
+    saved = SavedFace(serving, ledger, log, _base_url(config.public_url or endpoint.site.public_url))
+    others = (("/tap/saved", saved.blueprint()), *kept(endpoint))
+    return assemble(serving, jobs, Book(Metrics(jobs.standing), log), others)
 
 
 def kept(endpoint: Endpoint) -> tuple[tuple[str, Blueprint], ...]:
@@ -66,7 +71,7 @@ def kept(endpoint: Endpoint) -> tuple[tuple[str, Blueprint], ...]:
         ("/files", FilesFace(given, copies).blueprint()),
         ("/files", deposit.blueprint()),
         ("/", PreviewsFace(given, _previews(endpoint.config, copies)).blueprint()),
-        ("/staff", staff_blueprint(ledger, bearers)),
+        ("/staff", staff_blueprint(bearers, lambda: condition(endpoint).facts())),
     )
 
 
@@ -137,6 +142,7 @@ def assemble(
     portal = Portal(serving, base_url)
     app.register_blueprint(portal.blueprint())
     app.register_blueprint(TapFace(serving, book, base_url).blueprint(), url_prefix="/tap")
+    app.register_blueprint(SiaFace(serving, book, base_url).blueprint(), url_prefix="/sia2")
     if jobs is not None:
         face = uws_blueprint("tap", jobs, lambda: f"{base_url()}/tap/async", lane=TapLane(serving))
         app.register_blueprint(face, url_prefix="/tap/async")

@@ -14,8 +14,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from archive.columns import Column
-from archive.faults import Fault
-from archive.ledger.saved import Answered
+from archive.faults import Fault, NotFound
+from archive.ledger import Ledger, descriptions, saved
+from archive.ledger.querylog import QueryLog
+from archive.ledger.saved import Answered, Saved
 from archive.query import Question
 from archive.repeats import Token
 from archive.results import Result
@@ -64,6 +66,33 @@ class _Given:
     digest: str
     count: int
     rows: Rows | None
+
+
+def recall(ledger: Ledger, log: QueryLog, token: str) -> Answered:
+    """What was answered here with ``token``, or is saved under it as its id.
+
+    Raises:
+        NotFound: nothing that is known here.
+    """
+    with ledger.read() as transaction:
+        kept = saved.find(transaction, token)
+    found = kept.answered if kept is not None else log.answered(token)
+    if found is None:
+        raise NotFound(
+            "No whole answer with this token was given here.",
+            "Copy the token whole; an answer is known a few seconds after its last byte.",
+        )
+    return found
+
+
+def keep(ledger: Ledger, recorded: Answered, *, author: str, title: str) -> Saved:
+    """Save a query that was answered, with what it read."""
+    with ledger.write() as transaction:
+        schemas = []
+        for shown in Token.read(recorded.token).shown:
+            described = descriptions.find(transaction, shown.schema)
+            schemas.append((shown.schema, shown.version, "" if described is None else described.release.version))
+        return saved.save(transaction, recorded, schemas, author=author, title=title)
 
 
 def rerun(recorded: Answered, ask: Ask, *, seconds: float | None = None) -> Rerun:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from archive.cli._endpoint import opened
 from archive.cli._output import Output
 from archive.faults import UsageFault
 
@@ -14,6 +15,25 @@ from archive.faults import UsageFault
 @click.group(help=__doc__)
 def query() -> None:
     pass
+
+
+@query.command()
+@click.argument("token")
+@click.option("--author", default="", help="Who saves it, as they want to be cited.")
+@click.option("--title", default="", help="What it is about.")
+@click.pass_obj
+def save(output: Output, token: str, author: str, title: str) -> None:
+    """Save a query that was answered, by the token of its answer: it gets an address that can be cited.
+
+    Saving it again changes nothing.
+    """
+    from archive.cli.rerun import recalled
+    from archive.reruns import keep
+
+    with opened(output, "DELIVER") as endpoint:
+        kept = keep(endpoint.ledger, recalled(endpoint, token), author=author, title=title)
+    facts = {"id": kept.id, "token": kept.answered.token, "author": kept.author, "title": kept.title}
+    output.result(facts, f"It is saved as {kept.id}: /tap/saved/{kept.id}")
 
 
 @query.command()

@@ -13,7 +13,7 @@ import click
 
 from archive.cli._endpoint import opened
 from archive.cli._output import Output
-from archive.faults import NotFound, UsageFault
+from archive.faults import UsageFault
 
 if TYPE_CHECKING:
     from archive.backbone.endpoint import Endpoint
@@ -38,7 +38,7 @@ def rerun(output: Output, token: str, seconds: float, added: Path | None) -> Non
         def ask(question: Question) -> Result:
             return answer(question, endpoint.ledger, endpoint.engine)
 
-        recorded = find(endpoint, token)
+        recorded = recalled(endpoint, token)
         found = again(recorded, ask, seconds=seconds)
         if added is not None and found.now.verdict is not Verdict.FAILS:
             _write(added, recorded, ask, seconds)
@@ -49,27 +49,20 @@ def rerun(output: Output, token: str, seconds: float, added: Path | None) -> Non
         raise click.exceptions.Exit(UsageFault.exit_code)
 
 
-def find(endpoint: Endpoint, token: str) -> Answered:
+def recalled(endpoint: Endpoint, token: str) -> Answered:
     """What was answered with a token, or is saved under an id.
 
     Raises:
         NotFound: nothing that is known here.
     """
-    from archive.ledger import saved
     from archive.ledger.querylog import QueryLog
+    from archive.reruns import recall
 
-    with endpoint.ledger.read() as transaction:
-        kept = saved.find(transaction, token)
-    if kept is not None:
-        return kept.answered
     log = QueryLog(endpoint.config.query_log_url)
     try:
-        found = log.answered(token)
+        return recall(endpoint.ledger, log, token)
     finally:
         log.close()
-    if found is None:
-        raise NotFound(f"No answer with the token {token} was given here.", "Copy the token whole, in quotes.")
-    return found
 
 
 def _write(file: Path, recorded: Answered, ask: Ask, seconds: float) -> None:

@@ -122,10 +122,11 @@ def migrate(output: Output, file: Path) -> None:
 def rehearse(output: Output, file: Path, queries: int, rows: int, seconds: float) -> None:
     """Ask again what users asked of a release, as things are and as they would be under another description.
 
-    Queries come from the query log, those of jobs among them. Nothing is changed. Exits with a fault if an answer
-    would differ; those that use * are listed by themselves.
+    Queries are those that were saved and those of the query log, jobs among them. Nothing is changed. Exits with a
+    fault if an answer would differ; those that use * are listed by themselves.
     """
     from archive.backbone.rehearsal import Outcome, rehearse
+    from archive.ledger import saved
     from archive.ledger.querylog import QueryLog
     from archive.releases import read_release
 
@@ -133,7 +134,8 @@ def rehearse(output: Output, file: Path, queries: int, rows: int, seconds: float
     found: dict[Outcome, list[dict[str, str]]] = {outcome: [] for outcome in Outcome}
     with opened(output) as endpoint, output.progress({"queries": "queries"}) as advance:
         log = QueryLog(endpoint.config.query_log_url)
-        asked = list(log.texts(queries))
+        with endpoint.ledger.read() as transaction:
+            asked = list(dict.fromkeys([*saved.texts(transaction), *log.texts(queries)]))
         log.close()
         for rehearsed in rehearse(endpoint, release, asked, maxrec=rows, seconds=seconds):
             found[rehearsed.outcome].append({"query": rehearsed.query, "detail": rehearsed.detail})

@@ -2,5 +2,6 @@
 
 from archive.tap.face import TapFace
 from archive.tap.jobs import TapLane, TapTask, asked_by
+from archive.tap.saved import SavedFace
 
-__all__ = ["TapFace", "TapLane", "TapTask", "asked_by"]
+__all__ = ["SavedFace", "TapFace", "TapLane", "TapTask", "asked_by"]

@@ -16,6 +16,7 @@ _XHTML = "http://www.w3.org/1999/xhtml"
 _STYLE = """
 :root { color-scheme: light dark }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem }
+dt { font-weight: 600 } dd { margin: 0 0 .6rem; overflow-wrap: anywhere }
 pre { padding: .8rem 1rem; border: 1px solid #8885; border-radius: .5rem; overflow-x: auto }
 h2 { font-size: 1.05rem; margin: 2rem 0 .5rem }
 """
@@ -32,7 +33,7 @@ def home(base: str, portal: str) -> bytes:
         ("examples", "queries to start from"),
         ("availability", "whether the service works"),
     ]
-    return _page(
+    return page(
         "TAP service",
         H.p("This is the address of a Table Access Protocol service. Give it to TOPCAT, pyvo or another client:"),
         H.pre(base),
@@ -46,10 +47,11 @@ def home(base: str, portal: str) -> bytes:
 def examples(all_: Iterable[Example]) -> bytes:
     """The document of the examples, with one vocabulary."""
     container = H.div(*(_example(example) for example in all_), vocab="http://www.ivoa.net/rdf/examples#")
-    return _page("Example queries", container)
+    return page("Example queries", container)
 
 
-def _page(title: str, *content: etree._Element) -> bytes:
+def page(title: str, *content: etree._Element) -> bytes:
+    """A page that is XML too."""
     head = H.head(
         H.title(title), H.meta(name="viewport", content="width=device-width, initial-scale=1"), H.style(_STYLE)
     )
