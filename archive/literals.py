@@ -15,9 +15,9 @@ from archive.sky import Circle, Interval, Polygon, Range
 
 Shape = Circle | Range | Polygon
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INFINITE = re.compile(r"([+-]?)inf(inity)?", re.IGNORECASE)
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?Z?")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?Z?", re.ASCII)
 _SHOWN = 60  # characters of a wrong value in a message
 _MOST_VERTICES = 1000
 

@@ -70,7 +70,7 @@ def stored(endpoint: Endpoint, name: str) -> Any:
         return transaction.execute(select(table).where(table.c.obs_publisher_did.endswith(f"/{name}"))).one()
 
 
-@pytest.mark.requirement("DMS-REQ-0065")
+@pytest.mark.requirement("DMS-DBB-REQ-0002")
 def test_images_are_observations_once_they_are_registered(endpoint: Endpoint, tmp_path: Path) -> None:
     paths = sorted(IMAGES.glob("*.fits"))
     take(endpoint, *paths)
