@@ -61,7 +61,7 @@ _NOTED: tuple[tuple[Table, tuple[str, ...], str, tuple[str, ...]], ...] = (
     (was_generated_by, _ALWAYS, "entity", (_FILE,)),
     (activity, _ALWAYS, "id", ("SELECT 'activity', {row}.{key}",)),
     (used, _ALWAYS, "activity", ("SELECT 'activity', {row}.{key}", _MADE)),
-    (release, _ALWAYS, "name", ("SELECT 'file', artifact FROM product WHERE release = {row}.{key}",)),
+    (release, ("UPDATE OF withdrawn",), "name", ("SELECT 'file', artifact FROM product WHERE release = {row}.{key}",)),
     (dataset, _ALWAYS, "id", ("SELECT 'dataset', {row}.{key}",)),
     (dataset_file, _ALWAYS, "dataset", ("SELECT 'dataset', {row}.{key}",)),
     (collection, _ALWAYS, "id", ("SELECT 'collection', {row}.{key}",)),
