@@ -64,6 +64,7 @@ class Config:
     stored_bytes: int = 100 * 10**9  # that all results of one owner or address may have before no more jobs are run
     short_runners: int = 2  # processes for jobs that are expected to be short
     long_runners: int = 1  # processes for all other jobs: so many long ones run at once
+    niceness: int = 5  # by which serving and jobs stand back behind what brings in, publishes and copies
     load_memory: int = 32  # MiB of rows that a load sorts at once; what is more is sorted on disk
     upload_rows: int = 100_000  # of each table that comes with a query
     upload_bytes: int = 64 * 2**20  # of all tables that come with one query, after unpacking

@@ -23,6 +23,7 @@ from archive import __version__, logs, metrics
 from archive.app import create_app, forget
 from archive.cli._hired import Hired
 from archive.cli._output import Output
+from archive.cli._priority import stand_back
 from archive.config import Config
 from archive.faults import Fault, TransientFault
 from archive.ledger import Ledger
@@ -85,6 +86,7 @@ def serve(output: Output, bind: str, port: int, workers: int | None, threads: in
     with closing(Ledger.open(config.ledger_url)) as ledger:
         public = config.public_url or ledger.site().public_url
     logs.begin()
+    stand_back(config.niceness)
     _greet(output, (public or f"http://{_host(bind)}:{port}").rstrip("/"))
     gunicorn.http.wsgi.SERVER = f"archive/{__version__}"
     processes = workers or os.cpu_count() or 1

@@ -7,6 +7,7 @@ from contextlib import closing
 import click
 
 from archive.cli._output import Output
+from archive.cli._priority import stand_back
 
 
 @click.command(help=__doc__)
@@ -27,6 +28,8 @@ def work(output: Output, short: int | None, long: int | None, parent: int | None
     config = Config.load(home=output.home)
     with closing(Ledger.open(config.ledger_url)):
         pass  # there is an archive
+    if parent is None:  # else it has stood back already
+        stand_back(config.niceness)
     sizes = Sizes(
         config.short_runners if short is None else short,
         config.long_runners if long is None else long,

@@ -110,8 +110,10 @@ def good(transaction: Connection, artifacts: Iterable[int]) -> dict[int, Place]:
 
 
 def mark_checked(transaction: Connection, artifact: int, store: str, fingerprint: str | None = None) -> None:
-    """The whole copy was read and is right: it is present from now on."""
-    _update(transaction, artifact, store, has=Has.PRESENT, checked=now(), fingerprint=fingerprint)
+    """The whole copy was read and is right: it is present from now on, unless nobody wants it any more."""
+    table = schema.replica
+    here = (table.c.artifact == artifact) & (table.c.store == store) & (table.c.want == Want.KEEP)
+    transaction.execute(table.update().where(here).values(has=Has.PRESENT, checked=now(), fingerprint=fingerprint))
 
 
 def mark_bad(transaction: Connection, artifact: int, store: str, found: str, *, told: bool = True) -> None:
@@ -125,11 +127,11 @@ def mark_bad(transaction: Connection, artifact: int, store: str, found: str, *, 
 def mark_right(transaction: Connection, right: Sequence[tuple[Replica, str]]) -> None:
     """These whole copies were read and are right, each with its fingerprint: they are present from now on.
 
-    One that lies elsewhere meanwhile is let be.
+    One that lies elsewhere meanwhile, or is on its way out, is let be.
     """
     table, time = schema.replica, now()
     here = (table.c.artifact == bindparam("_artifact")) & (table.c.store == bindparam("_store"))
-    right_now = table.update().where(here, table.c.path == bindparam("_path"))
+    right_now = table.update().where(here, table.c.path == bindparam("_path"), table.c.want == Want.KEEP)
     rows = [
         {"_artifact": copy.artifact, "_store": copy.place.store, "_path": copy.place.path, "_fingerprint": fingerprint}
         for copy, fingerprint in right
