@@ -13,7 +13,7 @@ from archive.backbone.previews.frames import Floats, Frame
 
 _BRIGHTEST = 99.7  # percent of the pixels are not brighter than white
 _DARKER = 16.0  # percent of the pixels are darker than the middle by more than the noise
-_NOISE = 1.5  # times the noise below the middle is black
+_BLACK, _WHITE = 1.5, 8.0  # times the noise: so far below the middle is black, and at least so far above it is white
 _KNEE = 0.3  # of the way from dark sky to the bright end of the common pixels: from there on the scale is logarithmic
 _NEARLY = 0.01  # a picture that is turned by so little (radians) is not turned
 _LEAST = 4  # pixels that tell how they are spread
@@ -39,7 +39,9 @@ def stretched(pixels: Floats) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         return bright, known
     low, common = map(float, ZScaleInterval().get_limits(values))
     dark, middle, bright_end = np.percentile(values, (_DARKER, 50.0, _BRIGHTEST)).tolist()
-    low, high = max(low, middle - _NOISE * (middle - dark)), max(common, bright_end)
+    noise = middle - dark
+    low = max(low, middle - _BLACK * noise)
+    high = max(common, bright_end, min(middle + _WHITE * noise, float(values.max())))
     if not high > low:
         low, high = float(values.min()), float(values.max())
         common = high
