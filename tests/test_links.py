@@ -6,6 +6,7 @@ import io
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from astropy.io import votable
 from lxml import etree
 from sqlalchemy import Select, select, update
 
-from archive.ledger import schema
+from archive.ledger import retention, schema
 from archive.ledger.linked import MOST
 from archive.results.descriptors import DATALINK_TYPE
 from tests import clusters
@@ -195,6 +196,42 @@ def test_a_file_of_which_no_good_copy_is_here(archive: Imaged, uris: Mapping[str
 
 def number(uri: str) -> Select[Any]:
     return select(schema.artifact.c.id).where(schema.artifact.c.uri == uri)
+
+
+@pytest.mark.parametrize(
+    ("role", "fault"), [(None, "NotFoundFault: Release 'sp_test' was withdrawn on 2"), ("reader", "")]
+)
+def test_what_was_withdrawn_is_for_staff(
+    archive: Imaged, uris: Mapping[str, str], role: str | None, fault: str
+) -> None:
+    values = {"state": "withdrawn", "withdrawn": "2026-01-01T00:00:00.000000Z", "created": "2025", "reason": "no good"}
+    with archive.endpoint.ledger.write() as transaction:
+        transaction.execute(schema.release.insert().values(name="sp_test", **values))
+    try:
+        this, *_ = rows(archive, did(uris["notes"]), role=role)
+        assert (this["error_message"] or "").startswith(fault)
+        assert (this["access_url"] is None) == bool(fault)
+        headers = {} if role is None else archive.bearing(role)
+        answer = archive.client.get(f"/files/{uris['notes'].split('/', 3)[3]}", headers=headers)
+        assert answer.status_code == (410 if fault else 200)
+    finally:
+        with archive.endpoint.ledger.write() as transaction:
+            transaction.execute(schema.release.delete())
+
+
+def test_what_was_dropped_is_told_so(archive: Imaged, uris: Mapping[str, str]) -> None:
+    uri, when = uris["notes"], datetime.now(UTC)
+    with archive.endpoint.ledger.write() as transaction:
+        found = transaction.execute(number(uri)).scalar_one()
+        retention.drop(transaction, {found: (uri, "class")}, when)
+        transaction.execute(update(schema.replica).where(schema.replica.c.artifact == found).values(has="absent"))
+    this, *_ = rows(archive, did(uri))
+    assert this["error_message"] == f"NotFoundFault: {uri} is not kept here since {when:%Y-%m-%d}."
+    answer = archive.client.get(f"/files/{uri.split('/', 3)[3]}")
+    assert (answer.status_code, "is not kept here since" in answer.text) == (410, True)
+    with archive.endpoint.ledger.write() as transaction:
+        transaction.execute(schema.dropping.delete())
+        transaction.execute(update(schema.replica).where(schema.replica.c.artifact == found).values(has="present"))
 
 
 # --- who may ---------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from archive.bearers import Bearers
 from archive.columns import Datatype
 from archive.dali import Parameters
 from archive.datalink.links import COLUMNS, Links, batch, within
-from archive.ledger import Ledger, linked
+from archive.ledger import Ledger, contents, linked
 from archive.ledger.site import uri_of
 from archive.products import ProductTypes
 from archive.results import Envelope, Result
@@ -57,10 +57,11 @@ class LinksFace:
     def _answer(self, parameters: Parameters) -> Result:
         asked = list(dict.fromkeys(parameters.every("ID")))
         most = dali.maxrec(parameters)
-        links = Links(self._base_url(), self._bearers.actor(), self._types())
         uris = {identifier: uri_of(identifier.strip()) for identifier in asked[:_MOST]}
         with self._ledger.read() as transaction:
             found = linked.linked(transaction, [uri for uri in uris.values() if uri is not None])
+            withdrawn = contents.withdrawn(transaction)
+        links = Links(self._base_url(), self._bearers.actor(), self._types(), withdrawn)
         answers = (links.of(identifier, found.get(uri or "")) for identifier, uri in uris.items())
         rows, cut = within(list(answers), most)
         result = Result(COLUMNS, iter((batch(rows),)), at_hand=True)

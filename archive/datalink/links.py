@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
 
 import pyarrow as pa
 
-from archive.access import PUBLIC, Actor, may_read
+from archive.access import PUBLIC, Action, Actor, may, may_read
 from archive.columns import Column, Datatype, arrow_type
 from archive.faults import Fault, NotFound, TransientFault, UsageFault
+from archive.ledger import contents
+from archive.ledger.contents import Content
 from archive.ledger.linked import MOST, Linked, Member
 from archive.ledger.site import uri_of
 from archive.products import ProductTypes
@@ -61,18 +62,20 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Makes links for ``actor``; ``base`` is the public URL of the archive."""
+    """Makes links for ``actor``; ``base`` is the public URL of the archive, ``withdrawn`` are releases, by name."""
 
     base: str
     actor: Actor
     types: ProductTypes
+    withdrawn: Mapping[str, Content]
 
     def of(self, asked: str, found: Linked | None) -> list[Link]:
         """All that belongs to the file asked for; one row with the fault where there is no such file to be had."""
         if found is None:
             return [_fault(asked, THIS, "", _unknown(asked))]
-        if found.member.retracted is not None:
-            return [_fault(asked, THIS, self._told(found.member), _retracted(found.member))]
+        fault = self._unfit(found.member)
+        if isinstance(fault, NotFound):
+            return [_fault(asked, THIS, self._told(found.member), fault)]
         return [
             self._file(asked, found.member, THIS),
             *self._pictures(asked, found.member),
@@ -83,10 +86,8 @@ class Links:
 
     def _file(self, asked: str, member: Member, semantics: str, role: str | None = None, note: str = "") -> Link:
         told = self._told(member) + note
-        if member.retracted is not None:
-            return _fault(asked, semantics, told, _retracted(member), role)
-        if not member.here:
-            fault = TransientFault(f"{member.uri} cannot be read here now: no good copy is at hand.")
+        fault = self._unfit(member)
+        if fault is not None:
             return _fault(asked, semantics, told, fault, role)
         return Link(
             ID=asked,
@@ -131,6 +132,19 @@ class Links:
         for number, (role, member) in enumerate(found.derived, start=1):
             more = f" (the first {MOST}; there are more)" if number == MOST else ""
             yield self._file(asked, member, "#derivation", f"made from it as {role}", more)
+
+    def _unfit(self, member: Member) -> Fault | None:
+        """Why ``/files`` would not give the file to anybody like this actor, but for its being proprietary."""
+        if member.retracted is not None:
+            return NotFound(f"{member.uri} was retracted on {member.retracted:%Y-%m-%d}.")
+        withdrawn = self.withdrawn.get(member.release or "")
+        if withdrawn is not None and not may(self.actor, Action.READ):
+            return contents.gone(withdrawn)
+        if member.here:
+            return None
+        if member.dropped is not None:
+            return NotFound(f"{member.uri} is not kept here since {member.dropped:%Y-%m-%d}.")
+        return TransientFault(f"{member.uri} cannot be read here now: no good copy is at hand.")
 
     def _told(self, member: Member) -> str:
         kind = self.types.get(member.type or "")
@@ -190,11 +204,6 @@ def _unknown(asked: str) -> Fault:
         form = "An ID is like ivo://archive.example.org/files?path or archive://archive.example.org/path."
         return UsageFault(f"'{asked[:200]}' identifies no file.", form)
     return NotFound(f"There is no file {asked}.")
-
-
-def _retracted(member: Member) -> Fault:
-    when: datetime | None = member.retracted
-    return NotFound(f"{member.uri} was retracted on {when:%Y-%m-%d}.")
 
 
 def _fault(asked: str, semantics: str, told: str, fault: Fault, role: str | None = None) -> Link:

@@ -107,6 +107,14 @@ def of_files(transaction: Connection, artifacts: Iterable[int]) -> dict[int, Con
     return found
 
 
+def hidden(transaction: Connection, artifacts: Iterable[int]) -> dict[int, Content]:
+    """Those of these files that the public is not shown any more, with the withdrawn release they belong to."""
+    if not withdrawn(transaction):
+        return {}
+    found = of_files(transaction, artifacts)
+    return {number: content for number, content in found.items() if content.state is State.WITHDRAWN}
+
+
 def _belonging(numbers: Iterable[int]) -> Select[Any]:
     product, part, delivery, release = schema.product, schema.part, schema.delivery, schema.release
     wanted = list(numbers)

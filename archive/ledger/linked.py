@@ -24,9 +24,10 @@ _PARTS = "delivery"  # role of what the parts of a table were made from
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A registered file; ``here`` if this endpoint has a good copy. What is no product has no ``type``.
+    """A registered file; ``here`` if this endpoint has a good copy, ``dropped`` since it keeps none on purpose.
 
-    ``shows`` is the dataproduct_type of an observation (image, cube, ...), ``calibration`` the kind of a calibration.
+    What is no product has no ``type``; ``shows`` is the dataproduct_type of an observation (image,
+    cube, ...), ``calibration`` the kind of a calibration.
     """
 
     id: int
@@ -36,6 +37,7 @@ class Member:
     here: bool
     public_from: datetime | None
     retracted: datetime | None
+    dropped: datetime | None
     type: str | None
     shows: str | None
     release: str | None
@@ -90,12 +92,15 @@ _CALIBRATION = schema.product.c.metadata["calib_type"]["value"].as_string()
 def _members(transaction: Connection, condition: ColumnElement[bool]) -> list[Member]:
     """The files of which ``condition`` (on artifact and product) holds, in the order in which they came in."""
     artifact, product, seen, copy = schema.artifact, schema.product, schema.observation, schema.replica
+    gone = schema.dropping
     here = exists().where(copy.c.artifact == artifact.c.id, copy.c.has == Has.PRESENT)
     told = (
-        select(artifact, product, seen.c.dataproduct_type, here.label("here"), _CALIBRATION.label("calibration"))
+        select(artifact, product, seen.c.dataproduct_type, gone.c.since.label("dropped"))
+        .add_columns(here.label("here"), _CALIBRATION.label("calibration"))
         .select_from(artifact)
         .outerjoin(product, product.c.artifact == artifact.c.id)
         .outerjoin(seen, seen.c.artifact == artifact.c.id)
+        .outerjoin(gone, (gone.c.artifact == artifact.c.id) & gone.c.returned.is_(None))
         .where(condition)
         .order_by(artifact.c.id)
     )
@@ -119,6 +124,7 @@ def _member(row: Row[Any]) -> Member:
         bool(row.here),
         _time(row.public_from),
         _time(row.retracted),
+        _time(row.dropped),
         row.type,
         row.dataproduct_type,
         row.release,
