@@ -6,7 +6,7 @@ import atexit
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Response, has_request_context, request
 
 from archive import dali
 from archive.backbone.condition import condition
@@ -139,6 +139,7 @@ def assemble(
     began, ended = _counted(serving, book)
     Visits(config.requests, config.stall_seconds, began=began, ended=ended).attend(app)
     base_url = _base_url(config.public_url or serving.site.public_url)
+    serving.base = lambda: base_url() if has_request_context() else serving.usual_base()
     portal = Portal(serving, base_url)
     app.register_blueprint(portal.blueprint())
     app.register_blueprint(TapFace(serving, book, base_url).blueprint(), url_prefix="/tap")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,12 +21,12 @@ from archive.backbone.upgrading import stores_of, version
 from archive.config import Config
 from archive.engine import postgres_facts
 from archive.faults import Fault
-from archive.ledger import Ledger, chain, incidents, schema
+from archive.ledger import Ledger, chain, incidents, kept, schema
 from archive.ledger.connections import connected
 from archive.ledger.database import now
 from archive.ledger.editions import as_edition
 from archive.ledger.layouts import UNNUMBERED
-from archive.ledger.replicas import Has, Want
+from archive.ledger.replicas import Has
 
 _CLOCK_SECONDS = 5.0  # that clocks may differ
 _OLDEST_SERVER = 140_000
@@ -140,7 +141,7 @@ def _incidents(endpoint: Endpoint) -> Iterator[Finding]:
                 "incidents",
                 Severity.WARNING,
                 f"{incident.kind}: {incident.subject}, since {incident.opened}.",
-                "It is closed when it is put right.",
+                f"It is closed when it is put right; see 'archive incident show {incident.id}'.",
             )
 
 
@@ -185,17 +186,16 @@ def _store(endpoint: Endpoint, store: Store) -> Iterator[Finding]:
 
 
 def _files(endpoint: Endpoint) -> Iterator[Finding]:
-    copy = schema.replica
     with endpoint.ledger.read() as transaction:
-        kept = select(copy.c.has, func.count()).where(copy.c.want == Want.KEEP).group_by(copy.c.has)
-        counts = transaction.execute(kept).all()
-        oldest = transaction.execute(select(func.min(copy.c.checked)).where(copy.c.has == Has.PRESENT)).scalar_one()
-    known = {row[0]: row[1] for row in counts}
+        copies, oldest = kept.copies(transaction), kept.whole(transaction).oldest
+    known: Counter[str] = Counter()
+    for each in copies:
+        known[each.state] += each.files
     checked = f"; the oldest check of one is of {oldest[:10]}" if oldest else ""
-    yield Finding("files", Severity.GOOD, f"{known.get(Has.PRESENT, 0):,} stored files are present{checked}.")
+    yield Finding("files", Severity.GOOD, f"{known[Has.PRESENT]:,} stored files are present{checked}.")
     for state in (Has.BAD, Has.ABSENT):
-        if known.get(state):
-            remedy = "Bring back their right bytes from a backup or another endpoint."
+        if known[state]:
+            remedy = "Have them made again with 'archive verify --repair', or bring back their right bytes."
             yield Finding("files", Severity.WARNING, f"{known[state]:,} stored files are {state}.", remedy)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
+from archive.backbone.activities import doings
 from archive.backbone.endpoint import Endpoint
 from archive.backbone.further import Further, Places
 from archive.backbone.receiving import Outcome, Received, Status
@@ -18,7 +19,7 @@ from archive.backbone.sources import Stored
 from archive.backbone.steps import step
 from archive.backbone.stores import Store
 from archive.faults import Fault, UsageFault
-from archive.ledger import arrivals, contents, events, files, incidents, observations, products, replicas
+from archive.ledger import activities, arrivals, contents, events, files, losses, observations, products, replicas
 from archive.ledger.arrivals import Arrival
 from archive.ledger.events import Json
 from archive.ledger.files import Artifact, Known
@@ -126,6 +127,8 @@ class Registering:
         numbers = files.add_new(transaction, told)
         known = {number: each.product for number, each in zip(numbers, new, strict=True) if each.product is not None}
         products.add(transaction, known)
+        given = {number: each.request.terms.activity for number, each in zip(numbers, new, strict=True)}
+        activities.record(transaction, doings(known, given, self._endpoint.site.authority))
         seen = {number: each.observed for number, each in zip(numbers, new, strict=True) if each.observed is not None}
         observations.add(transaction, seen)
         here = {number: each.artifact for number, each in zip(numbers, new, strict=True)}
@@ -147,8 +150,8 @@ class Registering:
             if number in places
         }
         returned(self._endpoint, transaction, here)
+        losses.found_again(transaction, restored)
         for each in restored.values():
-            incidents.close_incident(transaction, "bad-copy", each.artifact.uri)
             events.append(transaction, "restore", {"uri": each.artifact.uri})
         self._note(transaction, (each.artifact for each in restored.values()))
         return [

@@ -197,13 +197,13 @@ def _named(files: list[Stored]) -> str:
 
 
 def _clear(endpoint: Endpoint, missing: Iterable[Stored]) -> tuple[str, ...]:
-    """Forget what was of the lost machine only: processes, files on their way, editions, lost copies.
+    """Forget what was of the lost machine only: processes, files on their way, marks of stores, editions, lost copies.
 
     Returns the tables that cannot be shown without the missing files.
     """
     shown, edition, replica = schema.published, schema.edition, schema.replica
     with endpoint.ledger.write() as transaction:
-        for table in (schema.process, schema.arrival):
+        for table in (schema.process, schema.arrival, schema.store_mark, schema.check_round):
             transaction.execute(table.delete())
         for file in missing:
             lost = (replica.c.store == file.store) & (replica.c.path == file.path)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, select
 
+from archive.faults import NotFound
 from archive.ledger import events, schema
 from archive.ledger.database import now
 from archive.ledger.events import Json
@@ -14,13 +16,14 @@ from archive.ledger.events import Json
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Something of ``kind`` that is wrong with ``subject`` (a URI, a store, ...) since ``opened``."""
+    """Something of ``kind`` that is wrong with ``subject`` (a URI, a store, ...) since ``opened``, until ``closed``."""
 
     id: int
     kind: str
     subject: str
     opened: str
     detail: Mapping[str, Json]
+    closed: str | None = None
 
 
 def open_incident(transaction: Connection, kind: str, subject: str, detail: Mapping[str, Json]) -> int:
@@ -51,6 +54,31 @@ def close_incident(transaction: Connection, kind: str, subject: str) -> bool:
 
 def open_incidents(transaction: Connection) -> Sequence[Incident]:
     """All that is wrong now, oldest first."""
+    return _found(transaction, _all().where(schema.incident.c.closed.is_(None)))
+
+
+def everything(transaction: Connection) -> Sequence[Incident]:
+    """All incidents there ever were, oldest first."""
+    return _found(transaction, _all())
+
+
+def named(transaction: Connection, number: int) -> Incident:
+    """The incident with that number.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = _found(transaction, _all().where(schema.incident.c.id == number))
+    if not found:
+        raise NotFound(f"There is no incident {number}.", "Which there are: archive incident list --all")
+    return found[0]
+
+
+def _all() -> Select[Any]:
     table = schema.incident
-    rows = transaction.execute(select(table).where(table.c.closed.is_(None)).order_by(table.c.id))
-    return [Incident(row.id, row.kind, row.subject, row.opened, row.detail) for row in rows]
+    columns = (table.c.id, table.c.kind, table.c.subject, table.c.opened, table.c.detail, table.c.closed)
+    return select(*columns).order_by(table.c.id)
+
+
+def _found(transaction: Connection, wanted: Select[Any]) -> Sequence[Incident]:
+    return [Incident(*row) for row in transaction.execute(wanted)]
