@@ -37,6 +37,7 @@ class Config:
     database: str | None = None  # URL of the PostgreSQL that holds ledger, jobs and catalogs; else they are in the home
     query_role: str | None = None  # role of PostgreSQL as which queries run, made if need be; else the user of the URL
     public_url: str | None = None  # where users reach the service, if it is not what their requests say
+    served_url: str | None = None  # where jobs say that it is, if public_url is not known; `archive serve` tells them
     descriptions: Path | None = None  # folder of release descriptions, looked into before those shipped
     stores: tuple[str, ...] = ()  # where files are kept: "name=file:///folder"; "main" is in the home unless told
     copies: tuple[str, ...] = ()  # stores that, beside "main", take a copy of each file before it counts as kept

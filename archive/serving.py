@@ -68,7 +68,8 @@ class Serving:
     """Answers questions and keeps account of the revisions under way. Shared by all threads of a process.
 
     ``short`` and ``long`` are the turns of those that wait for their answers; ``requests`` is told by whoever takes
-    requests how many there are, so that what can wait lets them go first.
+    requests how many there are, so that what can wait lets them go first. ``base`` tells the public URL of the archive,
+    for addresses in rows.
     """
 
     def __init__(self, config: Config, ledger: Ledger, engine: Engine) -> None:
@@ -85,6 +86,11 @@ class Serving:
         self._lock = threading.Lock()
         self._inventory = Inventory(ledger, self._compact_soon)
         self._compacting = threading.Lock()
+        self.base: Callable[[], str | None] = self.usual_base
+
+    def usual_base(self) -> str | None:
+        """The public URL of the archive where no request tells it."""
+        return self.config.public_url or self.site.public_url or self.config.served_url
 
     def attend(self, role: str = "serve") -> Callable[[], None]:
         """Enter this process in the ledger until it ends; nothing it answers from is taken away meanwhile.
@@ -132,7 +138,7 @@ class Serving:
 
     def _prepared(self, question: Question, published: Published) -> Prepared:
         if question.base is None:
-            question = replace(question, base=self.config.public_url or self.site.public_url)
+            question = replace(question, base=self.base())
         return prepare(question, published, self._inventory)
 
     def _compact_soon(self) -> None:

@@ -87,7 +87,9 @@ def serve(output: Output, bind: str, port: int, workers: int | None, threads: in
         public = config.public_url or ledger.site().public_url
     logs.begin()
     stand_back(config.niceness)
-    _greet(output, (public or f"http://{_host(bind)}:{port}").rstrip("/"))
+    url = (public or f"http://{_host(bind)}:{port}").rstrip("/")
+    os.environ.setdefault("ARCHIVE_SERVED_URL", url)  # the runners of jobs read their settings themselves
+    _greet(output, url)
     gunicorn.http.wsgi.SERVER = f"archive/{__version__}"
     processes = workers or os.cpu_count() or 1
     runners = config.short_runners + config.long_runners if work else 0

@@ -48,6 +48,7 @@ def _table_access(base: str, config: Config) -> etree._Element:
     return E.capability(
         E.description(_other_limits(config)),
         vosi.interface(base, "base", "1.1"),
+        E.dataModel("ObsCore-1.1", {"ivo-id": "ivo://ivoa.net/std/ObsCore#core-1.1"}),
         _language(_LEGACY_FEATURES if config.legacy_features else _FEATURES),
         *(_output_format(format_) for format_ in FORMATS),
         *(E.uploadMethod({"ivo-id": _UPLOAD + way}) for way in ("inline", "http", "https")),
