@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
-from archive.backbone import catalogs, datasets, gathering
+from archive.backbone import catalogs, collecting, datasets, gathering
 from archive.backbone.amendments import retract
 from archive.backbone.endpoint import Endpoint
 from archive.backbone.ingest import ingest
@@ -237,19 +237,19 @@ def test_a_tagged_collection_holds_one_of_each(endpoint: Endpoint, tmp_path: Pat
     with endpoint.ledger.write() as transaction:
         collections.create(transaction, "sp_test/best", Kind.TAGGED, "what we like")
     name = f"{RUN}/raw_exposure/exposure=1,instrument=cam"
-    assert datasets.tag(endpoint, "sp_test/best", [name]) == 1
-    assert datasets.tag(endpoint, "sp_test/best", [first.uri]) == 0
+    assert collecting.tag(endpoint, "sp_test/best", [name]) == 1
+    assert collecting.tag(endpoint, "sp_test/best", [first.uri]) == 0
     with pytest.raises(UsageFault, match=first.uri):
-        datasets.tag(endpoint, "sp_test/best", [second.uri])
-    assert datasets.tag(endpoint, "sp_test/best", [second.uri], replace=True) == 1
+        collecting.tag(endpoint, "sp_test/best", [second.uri])
+    assert collecting.tag(endpoint, "sp_test/best", [second.uri], replace=True) == 1
     shown = datasets.show(endpoint, "sp_test/best/raw_exposure/exposure=1,instrument=cam")
     assert (shown.dataset.uri, shown.held_by) == (second.uri, ("sp_test/best",))
     with pytest.raises(UsageFault, match="sp_test/best"):
         datasets.withdraw(endpoint, second.uri, reason="a mistake")
     with pytest.raises(UsageFault, match="is open"):
-        datasets.tag(endpoint, "sp_test/best", [begun(endpoint).uri])
-    assert datasets.untag(endpoint, "sp_test/best", [second.uri]) == 1
-    assert datasets.untag(endpoint, "sp_test/best", [second.uri]) == 0
+        collecting.tag(endpoint, "sp_test/best", [begun(endpoint).uri])
+    assert collecting.untag(endpoint, "sp_test/best", [second.uri]) == 1
+    assert collecting.untag(endpoint, "sp_test/best", [second.uri]) == 0
 
 
 def test_files_come_into_runs_alone(endpoint: Endpoint, tmp_path: Path) -> None:

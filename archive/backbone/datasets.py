@@ -141,37 +141,6 @@ def withdraw(endpoint: Endpoint, name: str, *, reason: str, by: str | None = Non
         return datasets.withdraw(transaction, _changing(transaction, name), reason)
 
 
-def tag(
-    endpoint: Endpoint, collection: str, names: Sequence[str], *, replace: bool = False, by: str | None = None
-) -> int:
-    """Put sealed datasets into a tagged collection, all or none; returns how many are new there.
-
-    Raises:
-        NotFound: there is no such collection or dataset.
-        UsageFault: one is not sealed, or has the type and data id of one that is there, and is not to ``replace`` it.
-    """
-    with endpoint.ledger.write(by) as transaction:
-        place = collections.named(transaction, collection, Kind.TAGGED)
-        contents.check_open(transaction, [place.release])
-        new = 0
-        for dataset in [sealed(transaction, name) for name in names]:
-            new += collections.tag(transaction, place, dataset.id, dataset.uri, dataset.key, replace=replace)
-        return new
-
-
-def untag(endpoint: Endpoint, collection: str, names: Sequence[str], *, by: str | None = None) -> int:
-    """Take datasets out of a tagged collection; returns how many were in it.
-
-    Raises:
-        NotFound: there is no such collection or dataset.
-    """
-    with endpoint.ledger.write(by) as transaction:
-        place = collections.named(transaction, collection, Kind.TAGGED)
-        contents.check_open(transaction, [place.release])
-        known = [named(transaction, name) for name in names]
-        return sum(collections.untag(transaction, place, each.id, each.uri) for each in known)
-
-
 def show(endpoint: Endpoint, name: str) -> Shown:
     """All that is known of a dataset.
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from archive.backbone.endpoint import Endpoint
     from archive.ledger import Ledger
 
-Action = Literal["WATCH", "DELIVER", "CURATE", "OPERATE"]
+Action = Literal["READ", "WATCH", "DELIVER", "CURATE", "OPERATE"]
 """By name what is told in ``archive.access``: verbs that are only asked for help do not import it."""
 
 

@@ -48,6 +48,11 @@ class Certified:
     scope: Scope
     valid: Interval
 
+    @property
+    def time(self) -> str:
+        """When it is valid, in words."""
+        return _span(self.valid)
+
 
 def certify(
     transaction: Connection,
@@ -75,7 +80,7 @@ def certify(
     if others and not replace:
         one = others[0]
         raise UsageFault(
-            f"{one.uri} is valid in {collection.name} {_span(one.valid)} for {one.scope}.",
+            f"{one.uri} is valid in {collection.name} {one.time} for {one.scope}.",
             "Only one can be: give another time, or --replace to have this one instead.",
             http=409,
         )

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, select
 from archive.faults import UsageFault
 from archive.ledger import schema
 from archive.ledger.bulk import insert_all, portions
+from archive.ledger.database import now
 from archive.ledger.events import Json, canonical
 from archive.ledger.files import State
 from archive.ledger.replicas import Has
@@ -134,6 +135,22 @@ def holders(transaction: Connection, artifacts: Sequence[int]) -> dict[int, list
         rows = transaction.execute(select(table).where(table.c.artifact.in_(numbers)).order_by(table.c.dataset))
         for row in rows:
             found[row.artifact].append(row.dataset)
+    return found
+
+
+def proprietary(transaction: Connection, datasets: Sequence[int]) -> set[int]:
+    """Which of these datasets hold a file that not everybody may see yet."""
+    table, file, time = schema.dataset_file, schema.artifact, now()
+    found: set[int] = set()
+    for numbers in portions(datasets):
+        found |= set(
+            transaction.execute(
+                select(table.c.dataset)
+                .join(file, file.c.id == table.c.artifact)
+                .where(table.c.dataset.in_(numbers), file.c.public_from > time)
+                .distinct()
+            ).scalars()
+        )
     return found
 
 
