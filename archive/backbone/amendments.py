@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from archive.backbone.activities import of_product
 from archive.backbone.endpoint import Endpoint
 from archive.backbone.examination import amended
 from archive.backbone.obscore import renew
 from archive.faults import NotFound, UsageFault
-from archive.ledger import contents, datasets, files, products, provenance
+from archive.ledger import activities, contents, datasets, files, products, provenance
 from archive.ledger.files import Known
 from archive.ledger.products import Product
+from archive.ledger.site import read_site
 from archive.products import product_types
 
 _SHOWN = 5  # names in one message
@@ -59,6 +61,7 @@ def amend(
             contents.check_open(transaction, [after.release])
         if changed and not dry_run:
             revision = products.amend(transaction, known.id, after)
+            activities.renew(transaction, known.id, of_product(after, read_site(transaction).authority))
             renew(transaction, known, after, types)
     return Amended(uri, after, revision, changed)
 

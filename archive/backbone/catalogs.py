@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial, reduce
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,9 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from sqlalchemy import Connection
 
 from archive import sky
 from archive.backbone import keys
+from archive.backbone.activities import of_load
 from archive.backbone.checks import check
 from archive.backbone.deliveries import Delivered, media_type, read, rows_schema
 from archive.backbone.endpoint import Endpoint
@@ -26,9 +29,10 @@ from archive.backbone.sorting import Sorter
 from archive.backbone.steps import step
 from archive.backbone.stores import Staged
 from archive.faults import NotFound, UsageFault
-from archive.ledger import contents, descriptions, files
+from archive.ledger import activities, contents, descriptions, events, files
 from archive.ledger.descriptions import Registered
 from archive.ledger.files import Delivery, Part, State
+from archive.ledger.provenance import PART
 from archive.releases import find, read_release
 from archive.tables import Table
 
@@ -121,6 +125,7 @@ class _Load:
         self._table = table
         self._nulls = nulls
         self._progress = progress
+        self._begun = datetime.now(UTC)
 
     def run(self, sources: Sequence[Path]) -> Loaded:
         self._arrival.claim(_ROOM * sum(map(_size, sources)))
@@ -228,9 +233,26 @@ class _Load:
             )
             for number, part in enumerate(staged, start=1)
         ]
-        return self._arrival.commit(
-            lambda transaction: files.append_rows(transaction, before, self._registered.id, deliveries, parts)
+
+        def facts(transaction: Connection) -> State:
+            state = files.append_rows(transaction, before, self._registered.id, deliveries, parts)
+            self._tell_activity(transaction, deliveries, parts)
+            return state
+
+        return self._arrival.commit(facts)
+
+    def _tell_activity(self, transaction: Connection, deliveries: Sequence[Delivery], parts: Sequence[Part]) -> None:
+        """That we made the parts, and what from (DMS-DBB-REQ-0008)."""
+        done = of_load(
+            self._arrival.id,
+            self._endpoint.site.authority,
+            events.actor_of(transaction),
+            self._begun,
+            self._table.qualified,
+            [each.artifact.uri for each in deliveries],
         )
+        made = files.find(transaction, [part.artifact.uri for part in parts])
+        activities.record(transaction, [(done, {known.id: PART for known in made.values()})])
 
 
 def _size(source: Path) -> int:

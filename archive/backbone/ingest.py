@@ -29,7 +29,7 @@ from archive.backbone.steps import step
 from archive.backbone.stores import Staged, steps
 from archive.documents import near
 from archive.faults import FatalFault, Fault, TransientFault, UsageFault
-from archive.ledger import arrivals, contents, descriptions, files
+from archive.ledger import activities, arrivals, contents, descriptions, files
 from archive.ledger.arrivals import Arrival
 from archive.ledger.files import Known
 from archive.ledger.processes import Attendance
@@ -154,6 +154,9 @@ class Intake:
             raise UsageFault(
                 f"'{terms.collection}' is no name of a collection.", "Use letters, digits, '.', '_', '+' and '-'."
             )
+        if terms.activity is not None:
+            with self._endpoint.ledger.read() as transaction:
+                activities.check(transaction, {terms.activity.uri: terms.activity})
         folders = self._endpoint.config.description_folders
         if find(terms.release, folders) is not None:
             return

@@ -25,15 +25,17 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection
 
+from archive.backbone.activities import doings
 from archive.backbone.endpoint import Endpoint
 from archive.backbone.registering import taken_places
 from archive.backbone.sources import Digest, unreadable
 from archive.backbone.stores import steps
 from archive.faults import FatalFault, Fault, NotFound, UsageFault
-from archive.ledger import contents, files, incidents, products, replicas
+from archive.ledger import activities, contents, files, incidents, products, replicas
 from archive.ledger.files import Artifact, Known
 from archive.ledger.products import Product
 from archive.ledger.replicas import MAIN, Has, Place
+from archive.ledger.site import read_site
 from archive.products import ProductTypes, product_types
 
 _BATCH = 800  # files of a transaction: others wait for 0.2 s at most
@@ -194,7 +196,10 @@ class _Run:
 def add(transaction: Connection, listed: Sequence[Listed]) -> None:
     """Register files with new names, which nobody has read here yet."""
     numbers = files.add_new(transaction, [(each.artifact, each.product.facts()) for each in listed], Has.ABSENT)
-    products.add(transaction, {number: each.product for number, each in zip(numbers, listed, strict=True)})
+    known = {number: each.product for number, each in zip(numbers, listed, strict=True)}
+    products.add(transaction, known)
+    if known:
+        activities.record(transaction, doings(known, {}, read_site(transaction).authority))
 
 
 def _lines(endpoint: Endpoint, manifest: Path) -> Iterator[Listed]:

@@ -18,6 +18,7 @@ from archive.backbone.obscore import observed
 from archive.backbone.sources import Digest, Source, unreadable
 from archive.backbone.stores import CHUNK, Staged
 from archive.faults import Fault, UsageFault
+from archive.ledger.activities import Activity
 from archive.ledger.files import Artifact, Known, refusal
 from archive.ledger.observations import Observed
 from archive.ledger.products import Product
@@ -29,7 +30,8 @@ class Terms:
     """What is said alike of all files of a delivery: what they are and where they belong.
 
     ``given`` are values of metadata that files do not tell, ``nulls`` reasons why items are null, both by item.
-    Before ``public_from`` (as the ledger writes times) files are proprietary.
+    Before ``public_from`` (as the ledger writes times) files are proprietary. ``activity`` made them; None where that
+    is left to their headers.
     """
 
     type: str
@@ -38,6 +40,7 @@ class Terms:
     given: Mapping[str, str] = field(default_factory=dict)
     nulls: Mapping[str, str] = field(default_factory=dict)
     public_from: str | None = None
+    activity: Activity | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from archive.backbone.endpoint import Endpoint
     from archive.backbone.ingest import Ingested
     from archive.backbone.receiving import Outcome, Request, Terms
+    from archive.ledger.activities import Activity
 
 _REFUSED = UsageFault.exit_code
 
@@ -34,6 +35,7 @@ _REFUSED = UsageFault.exit_code
 @click.option("--null", "nulls", metavar="ITEM=REASON", multiple=True, help="Why an item of metadata is not known.")
 @click.option("--digest", help="The file's sha256:..., or a list of them as sha256sum writes it; checked.")
 @click.option("--public-from", metavar="DATE", help="Proprietary until then (UTC).")
+@click.option("--activity", type=click.Path(path_type=Path), help="How they were made (docs/provenance.md).")
 @click.option("--reason", help="Why, for the log.")
 @click.option("--manifest", type=click.Path(path_type=Path), help="Register what this list tells; see docs/ingest.md.")
 @click.option("--unread", is_flag=True, help="With --manifest: do not read the files now; nobody sees them until then.")
@@ -49,7 +51,7 @@ def ingest(output: Output, /, paths: tuple[Path, ...], **options: Any) -> int:
 def _files(output: Output, endpoint: Endpoint, paths: Sequence[Path], options: dict[str, Any]) -> int:
     from archive.backbone import ingest as ingesting
 
-    requests = _requests(endpoint, paths, _terms(options), options)
+    requests = _requests(endpoint, paths, _terms(endpoint, options), options)
     outcomes: list[Outcome] = []
     with output.progress({"read": "bytes", "files": "files"}) as progress:
         done = ingesting.ingest(
@@ -86,7 +88,7 @@ def _requests(endpoint: Endpoint, paths: Sequence[Path], terms: Terms, options: 
     return [replace(requests[0], digest=Digest.read(digest))]
 
 
-def _terms(options: dict[str, Any]) -> Terms:
+def _terms(endpoint: Endpoint, options: dict[str, Any]) -> Terms:
     from archive.backbone.receiving import Terms
 
     missing = [name for key, name in _WANTED.items() if not options[key]]
@@ -100,9 +102,21 @@ def _terms(options: dict[str, Any]) -> Terms:
         pairs("--set", options["given"]),
         pairs("--null", options["nulls"]),
         None if public_from is None else moment(public_from),
+        None if options["activity"] is None else _activity(endpoint, options["activity"]),
     )
 
 
+def _activity(endpoint: Endpoint, path: Path) -> Activity:
+    from archive.backbone import activities
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise UsageFault(f"{path} cannot be read as text.", "Give the path of a JSON file.") from None
+    return activities.read(text, endpoint.site.authority, str(path))
+
+
+_USELESS = ("kind", "release", "collection", "adopt", "given", "nulls", "digest", "activity")  # with a manifest
 _WANTED = {"kind": "--type", "release": "--release", "collection": "--collection"}
 
 
@@ -126,7 +140,7 @@ def moment(text: str) -> str:
 def _manifest(output: Output, endpoint: Endpoint, paths: Sequence[Path], options: dict[str, Any]) -> int:
     from archive.backbone import manifests
 
-    useless = [name for name in ("kind", "release", "collection", "adopt", "given", "nulls", "digest") if options[name]]
+    useless = [name for name in _USELESS if options[name]]
     if paths or useless:
         raise UsageFault(
             "A manifest tells all of its files itself.", "Give --manifest without paths and their options."

@@ -21,6 +21,7 @@ from werkzeug.datastructures import Headers, MultiDict
 from werkzeug.exceptions import ClientDisconnected
 
 from archive.access import Action
+from archive.backbone import activities
 from archive.backbone.endpoint import Endpoint
 from archive.backbone.ingest import Intake
 from archive.backbone.receiving import Outcome, Request, Status, Terms
@@ -31,7 +32,7 @@ from archive.faults import UsageFault
 from archive.ledger.database import stamp
 from archive.visits import Visit, current
 
-_TOLD_ONCE = ("type", "release", "collection", "public_from", "reason")
+_TOLD_ONCE = ("type", "release", "collection", "public_from", "activity", "reason")
 _NEEDED = _TOLD_ONCE[:3]
 _PAIRS = ("set", "null")
 _ANY_SIZE = 1 << 62  # bytes; what there is room for, the reserve decides
@@ -63,7 +64,7 @@ class DepositFace:
     def _put(self, path: str) -> Response:
         actor = self._bearers.require(Action.DELIVER)
         request.max_content_length = _ANY_SIZE
-        wanted = _request(path, request.args, request.headers)
+        wanted = _request(path, request.args, request.headers, self._endpoint.site.authority)
         outcome = self._door().take_one(wanted, Who(actor.name, request.args.get("reason")))
         response = _answer(outcome)
         response.headers["Location"] = f"{self._base_url()}/files/{quote(path)}"
@@ -77,13 +78,13 @@ class DepositFace:
             return self._intake
 
 
-def _request(path: str, given: MultiDict[str, str], headers: Headers) -> Request:
+def _request(path: str, given: MultiDict[str, str], headers: Headers, authority: str) -> Request:
     """What is to be ingested, as the request at hand tells it.
 
     Raises:
         UsageFault: something is missing, unknown or given twice.
     """
-    terms = _terms(given)
+    terms = _terms(given, authority)
     below = f"{terms.release}/{terms.collection}/"
     if not path.startswith(below) or path == below:
         raise UsageFault(f"The path '{path}' does not begin with release and collection.", f"PUT it below {below}")
@@ -96,7 +97,7 @@ def _request(path: str, given: MultiDict[str, str], headers: Headers) -> Request
     return Request(name, source, terms, _digest(headers))
 
 
-def _terms(given: MultiDict[str, str]) -> Terms:
+def _terms(given: MultiDict[str, str], authority: str) -> Terms:
     wrong = [f"'{name}' is not known" for name in given if name not in _TOLD_ONCE + _PAIRS]
     wrong += [f"'{name}' is missing" for name in _NEEDED if not given.get(name)]
     wrong += [f"'{name}' is given twice" for name in _TOLD_ONCE if len(given.getlist(name)) > 1]
@@ -110,6 +111,7 @@ def _terms(given: MultiDict[str, str]) -> Terms:
         _pairs("set", given.getlist("set")),
         _pairs("null", given.getlist("null")),
         _moment(given.get("public_from")),
+        activities.read(given["activity"], authority, "activity") if given.get("activity") else None,
     )
 
 
