@@ -32,6 +32,10 @@ _TYPES = {
 E = ElementMaker()
 
 
+SIA = "ivo://ivoa.net/std/SIA#query-2.0"
+DATALINK = "ivo://ivoa.net/std/DataLink#links-1.1"
+
+
 def xsi_type(name: str) -> dict[str, str]:
     """The attribute that gives an element the type ``name``, such as ``vs:ParamHTTP``."""
     return {f"{{{XSI}}}type": name}
@@ -56,6 +60,14 @@ def own_capabilities(base: str) -> list[etree._Element]:
         capability("ivo://ivoa.net/std/VOSI#capabilities", f"{base}/capabilities"),
         capability("ivo://ivoa.net/std/VOSI#availability", f"{base}/availability"),
         capability("ivo://ivoa.net/std/VOSI#tables-1.1", f"{base}/tables", "1.1"),
+    ]
+
+
+def other_services(root: str) -> list[etree._Element]:
+    """What else the archive at ``root`` offers, so that who knows one service finds all."""
+    return [
+        capability(SIA, f"{root}/sia2/query", "2.0"),
+        capability(DATALINK, f"{root}/datalink/links", "1.1"),
     ]
 
 

@@ -19,8 +19,6 @@ from archive.sia import request as parameters_of
 from archive.sia.request import SiaRequest
 from archive.visits import Asked, Visit
 
-STANDARD = "ivo://ivoa.net/std/SIA#query-2.0"
-
 
 class SiaFace:
     """The views; ``base_url`` gives the public URL of the archive for the request at hand."""
@@ -76,7 +74,7 @@ class SiaFace:
         note.result = result = self._serving.answer(question)
         result.rest = "Ask for less with further parameters, or for more with MAXREC."
         links = descriptors.linked(result.columns, f"{self._base_url()}/datalink/links")
-        infos = (("standardID", STANDARD, ""),)
+        infos = (("standardID", vosi.SIA, ""),)
         return dali.answered(result, asked.format, request, Envelope(infos, (*links, self._itself())))
 
     def _itself(self) -> etree._Element:
@@ -89,7 +87,7 @@ class SiaFace:
                 name="this",
                 description="Images and cubes. All parameters may be repeated but MAXREC and RESPONSEFORMAT: values of "
                 "one are alternatives, parameters add up.",
-                standard_id=STANDARD,
+                standard_id=vosi.SIA,
                 this=True,
             )
         )
@@ -100,7 +98,7 @@ class SiaFace:
         records = [
             vosi.capability("ivo://ivoa.net/std/VOSI#capabilities", f"{base}/capabilities"),
             vosi.capability("ivo://ivoa.net/std/VOSI#availability", f"{base}/availability"),
-            vosi.E.capability(vosi.interface(f"{base}/query", "full", "2.0"), standardID=STANDARD),
+            vosi.capability(vosi.SIA, f"{base}/query", "2.0"),
         ]
         return Response(vosi.capabilities(records), content_type=dali.XML)
 

@@ -92,8 +92,8 @@ class TapFace:
 
     def capabilities(self) -> Response:
         """What this service can do (VOSI 1.1 section 2, TAPRegExt 1.0)."""
-        records = [*vosi.own_capabilities(self._base), *capabilities.records(self._base, self._serving.config)]
-        return Response(vosi.capabilities(records), content_type=dali.XML)
+        own = [*vosi.own_capabilities(self._base), *capabilities.records(self._base, self._serving.config)]
+        return Response(vosi.capabilities([*own, *vosi.other_services(self._base_url())]), content_type=dali.XML)
 
     def availability(self) -> Response:
         """Whether this service works; asks ledger and engine (VOSI 1.1 section 5)."""
