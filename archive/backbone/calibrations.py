@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 
 from archive.backbone.endpoint import Endpoint
 from archive.backbone.examination import Fact, facts_of
-from archive.faults import NotFound, UsageFault
-from archive.ledger import certified, files, finding, products
+from archive.faults import NotFound, TransientFault, UsageFault
+from archive.ledger import certified, files, finding, members, products
 from archive.ledger.certified import Certified, Scope
 from archive.ledger.finding import Criteria
 from archive.ledger.products import Product
@@ -22,11 +22,12 @@ _SCIENCE = "raw_image"
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The calibration for one file of an exposure."""
+    """The calibration for one ``file`` of an exposure, and the files it is made up of."""
 
     file: str
     detector: str | None
     calibration: Certified
+    files: tuple[str, ...]
 
 
 def for_exposure(
@@ -39,12 +40,13 @@ def for_exposure(
     Raises:
         NotFound: there is no such exposure, or no calibration for it.
         UsageFault: several fit, or what has to be known of the exposure is not.
+        TransientFault: the one that fits is not complete here.
     """
     types = product_types(endpoint.config.description_folders)
     with endpoint.ledger.read() as transaction:
         exposed = _exposed(transaction, name, detector)
         meant = _kind(types, kind)
-        return [Fit(uri, each.detector, _one(transaction, meant, uri, each, collection)) for uri, each in exposed]
+        return [_fit(transaction, meant, uri, each, collection) for uri, each in exposed]
 
 
 def _exposed(transaction: Connection, name: str, detector: str | None) -> list[tuple[str, Product]]:
@@ -62,6 +64,15 @@ def _exposed(transaction: Connection, name: str, detector: str | None) -> list[t
         of = f" of detector {detector}" if detector else ""
         raise NotFound(f"There is no exposure '{name}'{of}.", "Give an exposure or the URI of a file of it.")
     return [(numbers[number], each.product) for number, each in sorted(found.items())]
+
+
+def _fit(transaction: Connection, kind: str, uri: str, product: Product, collection: str | None) -> Fit:
+    found = _one(transaction, kind, uri, product, collection)
+    lacks = members.missing(transaction, [found.dataset])[found.dataset]
+    if lacks:
+        raise TransientFault(f"{found.uri} is not complete here: {lacks[0].what} {lacks[0].why}.", "Bring it in again.")
+    holds, _ = members.contents(transaction, found.dataset)
+    return Fit(uri, product.detector, found, tuple(each.uri for each in holds))
 
 
 def _one(transaction: Connection, kind: str, uri: str, product: Product, collection: str | None) -> Certified:

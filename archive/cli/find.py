@@ -173,14 +173,17 @@ def _calibrations(output: Output, endpoint: Endpoint, options: dict[str, Any]) -
         collection=options["collection"],
     )
     if options["uris"]:
-        _uris(output, list(dict.fromkeys(fit.calibration.uri for fit in fits)), more=False)
+        _uris(output, list(dict.fromkeys(uri for fit in fits for uri in fit.files)), more=False)
         return 0
     told = [
         {"file": fit.file, "detector": fit.detector, "calibration": fit.calibration.uri}
-        | {"collection": fit.calibration.collection}
+        | {"files": list(fit.files), "collection": fit.calibration.collection}
         for fit in fits
     ]
-    output.result({"calibrations": told}, *(f"{fit.file}: {fit.calibration.uri}" for fit in fits))
+    output.result({"calibrations": told})
+    if not output.as_json:
+        rows = [(fit.file, fit.detector or "", uri) for fit in fits for uri in fit.files]
+        listing(("EXPOSED", "DETECTOR", "CALIBRATION"), rows)
     return 0
 
 
