@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from flask import Blueprint, Flask, Response, has_request_context, request
 
 from archive import dali
+from archive.access import Action, may
 from archive.backbone.condition import condition
 from archive.backbone.copies import Copies
 from archive.backbone.endpoint import Endpoint
@@ -54,7 +55,7 @@ def create_app(config: Config) -> Flask:
     endpoint = Endpoint(config, ledger)
     saved = SavedFace(serving, ledger, log, _base_url(config.public_url or endpoint.site.public_url))
     others = (("/tap/saved", saved.blueprint()), *kept(endpoint))
-    return assemble(serving, jobs, Book(Metrics(jobs.standing), log), others)
+    return assemble(serving, jobs, Book(Metrics(jobs.standing), log), others, Bearers(ledger))
 
 
 def kept(endpoint: Endpoint) -> tuple[tuple[str, Blueprint], ...]:
@@ -83,6 +84,11 @@ def _previews(config: Config, copies: Copies) -> Previews:
         turns=config.preview_makers,
         patience=config.turn_seconds,
     )
+
+
+def _insider(bearers: Bearers | None) -> Callable[[], bool]:
+    """Whether who sends the request at hand may see what the public may not."""
+    return lambda: bearers is not None and may(bearers.actor(), Action.READ)
 
 
 @contextmanager
@@ -125,9 +131,11 @@ def assemble(
     jobs: Jobs | None = None,
     book: Book | None = None,
     others: Sequence[tuple[str, Blueprint]] = (),
+    bearers: Bearers | None = None,
 ) -> Flask:
     """The application over what is already open; without ``jobs`` it answers synchronous queries only, without
-    ``book`` nothing is written down of them. ``others`` are further faces and the paths below which they are.
+    ``book`` nothing is written down of them. ``others`` are further faces and the paths below which they are. Without
+    ``bearers`` everybody is the public.
     """
     config = serving.config
     book = book or Book(Metrics())
@@ -140,9 +148,9 @@ def assemble(
     Visits(config.requests, config.stall_seconds, began=began, ended=ended).attend(app)
     base_url = _base_url(config.public_url or serving.site.public_url)
     serving.base = lambda: base_url() if has_request_context() else serving.usual_base()
-    portal = Portal(serving, base_url)
+    portal = Portal(serving, book, base_url)
     app.register_blueprint(portal.blueprint())
-    app.register_blueprint(TapFace(serving, book, base_url).blueprint(), url_prefix="/tap")
+    app.register_blueprint(TapFace(serving, book, base_url, _insider(bearers)).blueprint(), url_prefix="/tap")
     app.register_blueprint(SiaFace(serving, book, base_url).blueprint(), url_prefix="/sia2")
     if jobs is not None:
         face = uws_blueprint("tap", jobs, lambda: f"{base_url()}/tap/async", lane=TapLane(serving))

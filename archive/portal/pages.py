@@ -1,4 +1,4 @@
-"""The pages: an overview with a query box, and one page for each table. Data for templates, nothing else."""
+"""The pages: an overview with a query box, a search for images, and one page for each table. Data for templates."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from flask import Blueprint, Response, make_response, render_template
+from flask import Blueprint, Response, make_response, render_template, request
 
+from archive.book import Book
 from archive.columns import Column, Datatype
-from archive.dali import fault_headers
+from archive.dali import Parameters, fault_headers
 from archive.examples import Example, examples
-from archive.faults import Fault, NotFound
+from archive.faults import Fault, NotFound, UsageFault
+from archive.portal.images import MOST, UNITS, Form, ImageSearch
+from archive.portal.skymap import HEIGHT, WIDTH
 from archive.results.formats import FORMATS, Format
 from archive.serving import Serving
 from archive.standing import column_name, is_standing, known_keys, table_name
@@ -95,8 +98,9 @@ class ShownKey:
 class Portal:
     """The views; ``base_url`` gives the public URL of the archive for the request at hand."""
 
-    def __init__(self, serving: Serving, base_url: Callable[[], str]) -> None:
+    def __init__(self, serving: Serving, book: Book, base_url: Callable[[], str]) -> None:
         self._serving = serving
+        self._images = ImageSearch(serving, book)
         self._base_url = base_url
         self._version = _digest(_STATIC)
 
@@ -105,6 +109,7 @@ class Portal:
         pages = Blueprint("portal", __name__, template_folder="templates", static_folder="static")
         pages.add_app_template_filter(_grouped, "grouped")
         pages.add_url_rule("/", "home", self.home)
+        pages.add_url_rule("/images", "images", self.images)
         pages.add_url_rule("/table/<schema>/<path:name>", "table", self.table)
         pages.add_url_rule("/columns/<schema>/<path:name>", "columns", self.columns)
         return pages
@@ -122,6 +127,20 @@ class Portal:
             downloads=_downloads(),
             hard_maxrec=self._serving.config.hard_maxrec,
         )
+
+    def images(self) -> Response:
+        """A search for images; without a position those that come first."""
+        form = Form.read(Parameters.of(request))
+        found, fault = None, None
+        try:
+            found = self._images.found(form)
+        except UsageFault as error:
+            fault = error
+        response = self._page(
+            "images.html", form=form, found=found, fault=fault, units=UNITS, most=MOST, width=WIDTH, height=HEIGHT
+        )
+        response.status_code = 200 if fault is None else fault.status
+        return response
 
     def table(self, schema: str, name: str) -> Response:
         """One table: its columns and how it fits with others."""
