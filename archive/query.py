@@ -7,7 +7,7 @@ and whether rows were cut.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from archive.engine.contract import Bindings, Engine, Limits, Stop, Stream
 from archive.faults import UsageFault
 from archive.foresight import Ahead
 from archive.inventory import Inventory, is_listed, with_inventory
+from archive.ledger.contents import gone
 from archive.repeats import Token
 from archive.results.digest import Digest
 from archive.results.result import Result
@@ -54,7 +55,7 @@ class Question:
     ``begin`` is the place in the order of its rows after which the answer begins, ``at`` the token of an earlier answer
     that is to be had again. ``base`` is the public URL of the service as the asker knows it, for addresses in rows.
     ``asker`` is the address that waits for the answer; None where nobody does. ``stop`` is pulled when nobody wants
-    the answer any more.
+    the answer any more. ``insider`` is asked where only staff may have the answer: whether who asks is one of them.
     """
 
     query: str | tree.Query
@@ -69,6 +70,7 @@ class Question:
     begin: onward.Place | None = None
     at: Token | None = None
     base: str | None = None
+    insider: Callable[[], bool] = lambda: False
 
     @property
     def text(self) -> str:
@@ -134,6 +136,7 @@ def prepare(question: Question, published: Published, inventory: Inventory | Non
 
     Raises:
         UsageFault: the text is not ADQL, or names or types do not fit; place and remedy are in the message.
+        NotFound: it asks for a release that was withdrawn, and who asks is none of the staff.
     """
     parsed = parse(question.query, question.language) if isinstance(question.query, str) else question.query
     name = repeats.hash_of(question.text, question.language)
@@ -144,6 +147,7 @@ def prepare(question: Question, published: Published, inventory: Inventory | Non
     if inventory is not None:
         catalog = with_inventory(catalog, question.base)
     query = adapt(resolve(parsed, _with_uploads(catalog, question.uploads)), expand)
+    _check_shown(question, query, published)
     obstacle = repeats.obstacle(parsed, query, uploads=bool(question.uploads), kept=published.states.keys())
     token = None if obstacle else repeats.token_of(query, name, catalog, published, question.at)
     if question.begin is not None:
@@ -151,6 +155,13 @@ def prepare(question: Question, published: Published, inventory: Inventory | Non
         query = onward.after(query, question.begin)
     bindings = _bindings(query, published, at_hand.rows, question, inventory)
     return Prepared(question, query, bindings, published.revision, rows_read(query, bindings), token, obstacle)
+
+
+def _check_shown(question: Question, query: bound.Bound, published: Published) -> None:
+    asked = {(table.rows_of or key)[0] for key, table in query.tables.items()}
+    for name in sorted(asked & published.withdrawn.keys()):
+        if not question.insider():
+            raise gone(published.withdrawn[name])
 
 
 def _with_uploads(catalog: Catalog, uploads: tuple[Upload, ...]) -> Catalog:

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import select
 
+from archive.app import create_app
 from archive.backbone import catalogs, gathering, releasing, sealing
 from archive.backbone.amendments import amend, retract
 from archive.backbone.endpoint import Endpoint
@@ -20,7 +21,7 @@ from archive.backbone.ingest import ingest
 from archive.backbone.receiving import Status, Terms
 from archive.cli import archive
 from archive.faults import NotFound, TransientFault, UsageFault
-from archive.ledger import contents, schema
+from archive.ledger import contents, grants, schema, tokens
 from archive.ledger.contents import Seal, State
 from tests import clusters
 from tests.archives import make, parquet, snapshot, source
@@ -241,6 +242,42 @@ def test_a_withdrawn_release_is_closed(endpoint: Endpoint, tmp_path: Path) -> No
             change(endpoint, "sp_test")
     assert deliver(endpoint, tmp_path, "c.csv") is Status.REFUSED
     assert releasing.look(endpoint, "sp_test").is_whole
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
+def test_the_public_is_told_that_a_release_was_withdrawn_and_staff_still_have_it(
+    kind: str, tmp_path: Path, data: Path
+) -> None:
+    database = None if kind == "sqlite" else clusters.database(tmp_path)
+    endpoint = filled(make(tmp_path / "home", data, database=database, reserve=0), tmp_path)
+    sealing.freeze(endpoint, "sp_test")
+    releasing.publish(endpoint, "sp_test")
+    with endpoint.ledger.write() as transaction:
+        grants.add(transaction, "ruth", "reader")
+        staff = {"Authorization": f"Bearer {tokens.create(transaction, 'ruth', 'reader')}"}
+    client = create_app(endpoint.config).test_client()
+
+    def asked(query: str, **headers: str) -> tuple[int, str]:
+        given = {"LANG": "ADQL", "FORMAT": "csv", "QUERY": query}
+        response = client.get("/tap/sync", query_string=given, headers=headers)
+        return response.status_code, response.text
+
+    count = "SELECT COUNT(*) AS n FROM sp_test.source"
+    listed = "SELECT COUNT(*) AS n FROM TAP_SCHEMA.tables WHERE schema_name = 'sp_test'"
+    files = "SELECT COUNT(*) AS n FROM backbone.files WHERE release = 'sp_test'"
+    assert asked(count) == (200, "n\r\n2\r\n")
+    assert asked(listed) != (200, "n\r\n0\r\n")
+    assert asked(files) != (200, "n\r\n0\r\n")
+    assert client.get("/files/sp_test/efd/a.csv").status_code == 200
+    releasing.withdraw(endpoint, "sp_test", reason="wrong photometry")
+    for query in (count, f"SELECT * FROM ({count}) AS t"):
+        status, text = asked(query)
+        assert (status, "'sp_test' was withdrawn on" in text, "wrong photometry" in text) == (410, True, True)
+    assert asked(count, **staff) == (200, "n\r\n2\r\n")
+    assert asked(listed) == (200, "n\r\n0\r\n")
+    assert asked(files) == (200, "n\r\n0\r\n")
+    assert client.get("/files/sp_test/efd/a.csv").status_code == 410
+    assert client.get("/files/sp_test/efd/a.csv", headers=staff).status_code == 200
 
 
 def test_verbs(tmp_path: Path, data: Path) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection, select
 
-from archive.ledger import descriptions, schema
+from archive.ledger import contents, descriptions, schema
+from archive.ledger.contents import Content
 from archive.ledger.editions import as_edition, current_revision
 from archive.releases import Release
 from archive.tables import Catalog, Edition, Schema, Table
@@ -18,12 +19,16 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Published:
-    """The catalog of published tables, the edition that holds the rows of each, and the state that it shows."""
+    """The catalog of published tables, the edition that holds the rows of each, and the state that it shows.
+
+    ``withdrawn`` are releases that only staff are shown, by name; the catalog has them without listing them.
+    """
 
     revision: int
     catalog: Catalog
     editions: Mapping[Key, Edition]
     states: Mapping[Key, int] = field(default_factory=dict)
+    withdrawn: Mapping[str, Content] = field(default_factory=dict)
 
 
 def read_published(transaction: Connection, instead: Release | None = None) -> Published:
@@ -42,13 +47,14 @@ def read_published(transaction: Connection, instead: Release | None = None) -> P
     described = {row.schema: descriptions.by_id(transaction, row.shown_as).release for row in rows}
     if instead is not None and instead.name in described:
         described[instead.name] = instead
+    withdrawn = contents.withdrawn(transaction)
     schemas = [
-        version
+        replace(version, listed=version.listed and release.name not in withdrawn)
         for release in described.values()
         for version in unfold(_shown(release.schema, editions), _versions(release, editions))
     ]
     states = {(row.schema, row.table): row.state for row in rows}
-    return Published(current_revision(transaction), Catalog(schemas), editions, states)
+    return Published(current_revision(transaction), Catalog(schemas), editions, states, withdrawn)
 
 
 def _versions(release: Release, editions: Mapping[Key, Edition]) -> tuple[Version, ...]:

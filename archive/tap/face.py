@@ -25,12 +25,17 @@ _TABLES_WORTH_A_SHORT_FORM = 1000  # above this, /tables without detail leaves t
 
 
 class TapFace:
-    """The views; ``base_url`` gives the public URL of the service for the request at hand."""
+    """The views; ``base_url`` gives the public URL of the service for the request at hand, ``insider`` whether it
+    comes from somebody who may see what the public may not.
+    """
 
-    def __init__(self, serving: Serving, book: Book, base_url: Callable[[], str]) -> None:
+    def __init__(
+        self, serving: Serving, book: Book, base_url: Callable[[], str], insider: Callable[[], bool] = lambda: False
+    ) -> None:
         self._serving = serving
         self._book = book
         self._base_url = base_url
+        self._insider = insider
 
     def blueprint(self) -> Blueprint:
         """All resources, relative to the base URL of TAP."""
@@ -80,6 +85,7 @@ class TapFace:
             stop=visit.stop,
             begin=asked.begin,
             at=asked.at,
+            insider=self._insider,
         )
         note.result = result = self._serving.answer(question)
         base = self._base
