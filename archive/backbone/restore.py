@@ -73,7 +73,8 @@ def restore(
     with _working(config, folder, manifest, progress) as copies:
         with Endpoint(config, Ledger.open(_url(copies[LEDGER]))) as endpoint:
             _check_events(endpoint, progress)
-            endpoint.store.prepare()
+            if endpoint.store.writable:
+                endpoint.store.prepare()
             config.editions.mkdir(exist_ok=True)
             checked, brought, missing = _files(endpoint, folder / FILES, progress)
             if missing and not incomplete:
@@ -86,6 +87,22 @@ def restore(
             built = _build(endpoint, progress)
         _switch(config, copies, progress)
     return Restored(manifest, checked, brought, tuple(file.uri for file in missing), built, left_out)
+
+
+def restore_ledger(config: Config, folder: Path, progress: Progress = lambda what, number: None) -> Manifest:
+    """Only the facts of the backup ``folder``, as they were: no file is looked at and nothing is built.
+
+    Raises:
+        UsageFault: there is an archive already, or the folder is no backup.
+        FatalFault: the ledger in the backup is damaged.
+    """
+    manifest = read_manifest(folder)
+    _check_empty(config)
+    with _working(config, folder, manifest, progress) as copies:
+        with Endpoint(config, Ledger.open(_url(copies[LEDGER]))) as endpoint:
+            _check_events(endpoint, progress)
+        _switch(config, copies, progress)
+    return manifest
 
 
 def _check_empty(config: Config) -> None:
@@ -136,7 +153,7 @@ def _files(endpoint: Endpoint, backed_up: Path, progress: Progress) -> tuple[int
         for file in stored_files(transaction):
             store = _store(endpoint.stores, file)
             found = _digest(store, file.path, progress)
-            if found is None and place_of(backed_up, file.sha256).is_file():
+            if found is None and store.writable and place_of(backed_up, file.sha256).is_file():
                 found = _bring(store, file, place_of(backed_up, file.sha256), progress)
                 counted["brought"] += 1
             if found is None:
