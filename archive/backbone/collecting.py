@@ -138,16 +138,16 @@ def member(transaction: Connection, types: ProductTypes, name: str) -> Dataset:
         return verbs.sealed(transaction, name)
     if known.retracted is not None:
         raise UsageFault(f"{name} was retracted.", "It counts as never delivered.", http=410)
-    for dataset in datasets.of_files(transaction, [known.id])[known.id]:
-        if dataset.files == 1 and dataset.rows == 0:
-            return dataset
     found = products.find(transaction, [known.id]).get(known.id)
     if found is None:
         raise UsageFault(f"{name} is no product.", "Only what came in by 'archive ingest' is found by what it is.")
     product = found.product
+    kind, data_id = _alone(types, product, name)
+    for dataset in datasets.of_files(transaction, [known.id])[known.id]:
+        if (dataset.files, dataset.rows, dataset.type, dataset.data_id) == (1, 0, kind, data_id):
+            return dataset
     run = collections.named(transaction, f"{product.release}/{product.collection}", Kind.RUN)
     contents.check_open(transaction, [product.release])
-    kind, data_id = _alone(types, product, name)
     dataset = datasets.begin(transaction, run, kind, data_id, again=True)
     datasets.add_files(transaction, dataset, {known.id: None})
     return datasets.seal(transaction, datasets.named(transaction, dataset.uri)).dataset

@@ -91,7 +91,7 @@ def tag(output: Output, name: str, datasets: tuple[str, ...], replace: bool) -> 
 
     with opened(output, "CURATE") as endpoint:
         new = collecting.tag(endpoint, name, datasets, replace=replace)
-    output.result({"collection": name, "new": new}, f"{new:,} datasets are new in {name}.")
+    output.result({"collection": name, "new": new}, f"Datasets new in {name}: {new:,}.")
 
 
 @collection.command()
@@ -104,7 +104,7 @@ def untag(output: Output, name: str, datasets: tuple[str, ...]) -> None:
 
     with opened(output, "CURATE") as endpoint:
         gone = collecting.untag(endpoint, name, datasets)
-    output.result({"collection": name, "removed": gone}, f"{gone:,} datasets are no longer in {name}.")
+    output.result({"collection": name, "removed": gone}, f"Datasets taken out of {name}: {gone:,}.")
 
 
 @collection.command()
@@ -142,7 +142,7 @@ def decertify(output: Output, name: str, dataset: str, start: str | None, stop: 
     during = Interval(moment(start) if start else whole.low, moment(stop) if stop else whole.high)
     with opened(output, "CURATE") as endpoint:
         count = collecting.decertify(endpoint, name, dataset, during)
-    output.result({"collection": name, "changed": count}, f"{count:,} validities were changed.")
+    output.result({"collection": name, "changed": count}, f"Validities changed: {count:,}.")
 
 
 def _facts(told: Collection) -> dict[str, Any]:

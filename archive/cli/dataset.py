@@ -72,7 +72,7 @@ def add(output: Output, name: str, uris: tuple[str, ...], role: str | None, rows
             done = datasets.add_rows(endpoint, name, rows, where)
         else:
             done = datasets.add(endpoint, name, wanted, role=role)
-    told = f"{done.rows:,} rows are new in it." if rows is not None else f"{done.files:,} files are new in it."
+    told = f"Rows new in it: {done.rows:,}." if rows is not None else f"Files new in it: {done.files:,}."
     output.result(facts(done.dataset) | {"new_files": done.files, "new_rows": done.rows}, told)
 
 

@@ -92,7 +92,7 @@ def _files(output: Output, endpoint: Endpoint, criteria: Criteria, options: dict
 
     if options["count"]:
         number = searching.count(endpoint, criteria)
-        output.result({"count": number}, f"{number:,} files.")
+        output.result({"count": number}, f"Files: {number:,}")
         return 0
     found = searching.find(endpoint, criteria, options["limit"] or None)
     if options["uris"]:
@@ -128,7 +128,7 @@ def _datasets(output: Output, endpoint: Endpoint, criteria: Criteria, options: d
 
     if options["count"]:
         number = len(searching.find_datasets(endpoint, criteria).datasets)
-        output.result({"count": number}, f"{number:,} datasets.")
+        output.result({"count": number}, f"Datasets: {number:,}")
         return 0
     found = searching.find_datasets(endpoint, criteria, options["limit"] or None)
     if options["uris"]:
