@@ -78,6 +78,13 @@ class Bindings:
     states: Mapping[tuple[str, str], int] = field(default_factory=dict)
     listed: Mapping[tuple[str, str], Listed] = field(default_factory=dict)
 
+    @property
+    def sole(self) -> Edition | None:
+        """The edition that is all there is to read, as it is; None if there is more."""
+        if len(self.editions) != 1 or self.arrow or self.states or self.listed:
+            return None
+        return next(iter(self.editions.values()))
+
 
 @dataclass(slots=True)
 class Stream:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import sqlalchemy as sa
 
@@ -25,10 +26,12 @@ from archive.engine import duckdb_build, duckdb_listed
 from archive.engine.contract import Bindings, Engine, Limits, Stream
 from archive.engine.duckdb_dialect import DIALECT
 from archive.engine.duckdb_listed import BoxingWriter
-from archive.engine.duckdb_root import Root
+from archive.engine.duckdb_root import Root, Template
 from archive.engine.duckdb_running import Running, give_way
 from archive.engine.listed import Form, Patched
 from archive.engine.places import Place, Spread, as_of
+from archive.engine.shapes import shape
+from archive.engine.sphere import Sphere
 from archive.engine.watch import Watch
 from archive.faults import UsageFault
 from archive.sky import cells_near, ranges_of
@@ -45,7 +48,7 @@ _MEMORY = re.compile(r"([\d.]+)(\D+)")
 class Prepared:
     """A statement with its parameters in order and the Arrow tables it names."""
 
-    text: str
+    text: str | duckdb.Statement
     parameters: list[Any]
     views: dict[str, pa.Table]
 
@@ -79,7 +82,7 @@ class DuckDB(Engine):
 
     def run(self, query: Bound, bindings: Bindings, limits: Limits) -> Stream:
         root = self._patient() if limits.gives_way else self._first
-        prepared = prepare(query, bindings, limits.rows, root.place)
+        prepared = _shaped(query, bindings, limits.rows, root) or prepare(query, bindings, limits.rows, root.place)
         running = Running(root.cursor(), self._watch, limits.seconds, gives_way=limits.gives_way)
         if limits.stop is not None:
             limits.stop.then(running.close)
@@ -91,7 +94,7 @@ class DuckDB(Engine):
         return Stream(query.columns, _exact(running.batches(), query.columns), running.close, running.whole)
 
     def sql(self, query: Bound, bindings: Bindings) -> str:
-        return prepare(query, bindings, None, self._first.place).text
+        return str(prepare(query, bindings, None, self._first.place).text)
 
     def plan(self, query: Bound, bindings: Bindings) -> str:
         prepared = prepare(query, bindings, None, self._first.place)
@@ -184,6 +187,24 @@ def prepare(query: Bound, bindings: Bindings, rows: int | None, place: Callable[
         raise UsageFault("The query is nested too deeply.", "Split it with WITH, or into several queries.") from None
     values = compiled.params
     return Prepared(str(compiled), [values[name] for name in compiled.positiontup or ()], views)
+
+
+def _shaped(query: Bound, bindings: Bindings, rows: int | None, root: Root) -> Prepared | None:
+    """As ``prepare``, for a query with a shape: its statement has been written, and read by the database, only once."""
+    if bindings.sole is None:
+        return None
+    place = root.place(bindings.sole)
+    found = shape(query, place, rows, Sphere)
+    if found is None:
+        return None
+    made = root.shapes.get(found.key)
+    if made is None:
+        writer = BoxingWriter(lambda table: place)
+        writer.given = found.given
+        compiled = writer.whole(query, rows).compile(dialect=DIALECT)
+        made = Template(root.read(str(compiled)), compiled.positiontup or (), compiled.params)
+        root.shapes.keep(found.key, made)
+    return Prepared(made.statement, made.parameters(found.values), {})
 
 
 def _view(table: Table, rows: pa.Table, views: dict[str, pa.Table]) -> Place:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import IdentifierPreparer, SQLCompiler
@@ -14,7 +15,7 @@ from sqlalchemy.sql.expression import ClauseElement
 from archive.columns import Column, Datatype
 from archive.engine import elements as el
 from archive.engine.duckdb_macros import outline_rows
-from archive.sky import TOLERANCE, Circle, cells_of
+from archive.sky import cells_of
 
 _SCALARS: Mapping[Datatype, str] = {
     Datatype.BOOLEAN: "BOOLEAN",
@@ -140,6 +141,9 @@ def real(value: float) -> str:
     return f"({text})" if "e" in text else f"({text}e0)"
 
 
+_HALF = real(math.pi / 360)
+
+
 @compiles(el.As, "duckdb")
 def _as(element: el.As, compiler: SQLCompiler, **kw: Any) -> str:
     return f"CAST({el.written(compiler, element.term, **kw)} AS {type_name(element.column)})"
@@ -186,27 +190,22 @@ def _exploded(element: el.Exploded, compiler: SQLCompiler, **kw: Any) -> str:
 @compiles(el.Cone, "duckdb")
 def _cone(element: el.Cone, compiler: SQLCompiler, **kw: Any) -> str:
     lon, lat = el.written(compiler, element.lon, **kw), el.written(compiler, element.lat, **kw)
-    return cone_test(lon, lat, element.circle, element.inclusive)
+    test = element.test
+    along, across, sign = ("+", "cos", ">") if test.beyond else ("-", "sin", "<")
 
+    def number(value: el.Measure) -> str:
+        return el.written(compiler, value, **kw) if isinstance(value, el.Given) else real(value)
 
-def cone_test(lon: str, lat: str, circle: Circle, inclusive: bool) -> str:
-    """Whether a position is in a constant circle, by half the versine: all that can be is computed beforehand.
-
-    Beyond 90 degrees the test is whether the position is outside the circle around the antipode: so both are
-    exact to rounding for radii near 0 and near 180.
-    """
-    reach = circle.radius + (TOLERANCE if inclusive else -TOLERANCE)
-    half, flat = real(math.pi / 360), real(math.cos(math.radians(circle.lat)))
-    if reach <= 90:
-        along, across, sign = "-", "sin", "<=" if inclusive else "<"
-        bound = math.sin(math.radians(reach) / 2) ** 2 if reach >= 0 else -1.0
-    else:
-        along, across, sign = "+", "cos", ">=" if inclusive else ">"
-        bound = math.sin(math.radians(180 - reach) / 2) ** 2 if reach < 180 else -1.0
     return (
-        f"(pow(sin(({lat} {along} {real(circle.lat)}) * {half}), 2) + cos(radians({lat})) * {flat}"
-        f" * pow({across}(({lon} - {real(circle.lon)}) * {half}), 2) {sign} {real(bound)})"
+        f"(pow(sin(({lat} {along} {number(test.lat)}) * {_HALF}), 2) + cos(radians({lat})) * {number(test.flat)}"
+        f" * pow({across}(({lon} - {number(test.lon)}) * {_HALF}), 2)"
+        f" {sign}{'=' if test.inclusive else ''} {number(test.bound)})"
     )
+
+
+@compiles(el.Given, "duckdb")
+def _given(element: el.Given, compiler: SQLCompiler, **kw: Any) -> str:
+    return el.written(compiler, sa.bindparam(f"v{element.at}", None, sa.types.NULLTYPE), **kw)
 
 
 @compiles(el.Inside, "duckdb")

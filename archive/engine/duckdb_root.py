@@ -4,18 +4,37 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import sqlalchemy as sa
 
 from archive.engine.duckdb_macros import MACROS
 from archive.engine.places import Place
+from archive.engine.shapes import Shapes
 from archive.faults import TransientFault
 from archive.tables import Edition
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A statement of a shape, read by the database.
+
+    ``names`` are those of its parameters, ``v0`` that of the first value given; all others are ``fixed``.
+    """
+
+    statement: duckdb.Statement
+    names: Sequence[str]
+    fixed: Mapping[str, Any]
+
+    def parameters(self, values: Sequence[Any]) -> list[Any]:
+        """All parameters in order."""
+        return [values[int(name[1:])] if name[0] == "v" else self.fixed[name] for name in self.names]
 
 
 class Root:
@@ -26,12 +45,18 @@ class Root:
         self._lock = threading.Lock()  # guards the connection and what is attached to it
         self._attached: dict[str, Place] = {}  # by place
         self._count = 0
+        self.shapes: Shapes[Template] = Shapes()
         self._connection = _open(folder, scratch, settings)
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own to the same instance."""
         with self._lock:
             return self._connection.cursor()
+
+    def read(self, text: str) -> duckdb.Statement:
+        """The statement ``text``, read by the database."""
+        with self._lock:
+            return self._connection.extract_statements(text)[0]
 
     def place(self, edition: Edition) -> Place:
         """Where an edition's rows lie, attaching its file if that is not done yet.

@@ -42,7 +42,13 @@ class Running(Watched):
         self._porter = ThreadPoolExecutor(1, "patient", give_way) if gives_way else None
 
     def start(
-        self, text: str, parameters: list[Any], batch: int, views: Mapping[str, pa.Table], *, brief: bool = False
+        self,
+        text: str | duckdb.Statement,
+        parameters: list[Any],
+        batch: int,
+        views: Mapping[str, pa.Table],
+        *,
+        brief: bool = False,
     ) -> None:
         """Send the statement, which may name ``views``; raises the user's faults where the database finds them now."""
 

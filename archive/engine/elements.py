@@ -10,7 +10,9 @@ The elements are opaque to SQLAlchemy: they contribute no FROM items and are nev
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,7 +23,7 @@ from sqlalchemy.sql.expression import BindParameter, ClauseElement, TextClause
 from sqlalchemy.types import NULLTYPE
 
 from archive.columns import Column
-from archive.sky import Circle, Outline, Ranges
+from archive.sky import TOLERANCE, Circle, Outline, Ranges
 
 
 class Term(ColumnElement[Any]):
@@ -51,6 +53,13 @@ class Real(Term):
 
     def __init__(self, value: float) -> None:
         self.value = value
+
+
+class Given(Term):
+    """A value that is handed in when the statement is run: number ``at`` of them."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
 
 
 class Infix(Term):
@@ -102,6 +111,14 @@ class InRanges(Term):
     """True where an integer lies in one of some half-open ranges; the span of all is stated first."""
 
     def __init__(self, term: ClauseElement, ranges: Ranges) -> None:
+        self.term = term
+        self.ranges = ranges
+
+
+class InGiven(Term):
+    """``InRanges`` of ranges that are handed in when the statement is run: the first and the last cell of each."""
+
+    def __init__(self, term: ClauseElement, ranges: Sequence[tuple[Given, Given]]) -> None:
         self.term = term
         self.ranges = ranges
 
@@ -170,14 +187,42 @@ class Ordering(Term):
         self.descending = descending
 
 
-class Cone(Term):
-    """True where a position lies in a constant circle: on its rim too if ``inclusive``."""
+Measure = float | Given
 
-    def __init__(self, lon: ClauseElement, lat: ClauseElement, circle: Circle, inclusive: bool) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Versine:
+    """The numbers by which half a versine tells whether a position is in a circle: all that can be computed beforehand.
+
+    ``flat`` is the cosine of the latitude of its centre. Beyond 90 degrees the test is whether the position is outside
+    the circle around the antipode (``beyond``): so both are exact to rounding for radii near 0 and near 180.
+    """
+
+    lon: Measure
+    lat: Measure
+    flat: Measure
+    bound: Measure
+    beyond: bool
+    inclusive: bool
+
+    @classmethod
+    def of(cls, circle: Circle, inclusive: bool) -> Versine:
+        """Those of ``circle``, whose rim counts as inside if ``inclusive``."""
+        reach = circle.radius + (TOLERANCE if inclusive else -TOLERANCE)
+        beyond = reach > 90
+        rest = 180 - reach if beyond else reach
+        none = rest <= 0 if beyond else rest < 0
+        bound = -1.0 if none else math.sin(math.radians(rest) / 2) ** 2
+        return cls(circle.lon, circle.lat, math.cos(math.radians(circle.lat)), bound, beyond, inclusive)
+
+
+class Cone(Term):
+    """True where a position lies in the constant circle of ``test``."""
+
+    def __init__(self, lon: ClauseElement, lat: ClauseElement, test: Versine) -> None:
         self.lon = lon
         self.lat = lat
-        self.circle = circle
-        self.inclusive = inclusive
+        self.test = test
 
 
 class Inside(Term):
@@ -233,7 +278,12 @@ def _ref(element: Ref, compiler: SQLCompiler, **kw: Any) -> str:
 
 @compiles(Whole)
 def _whole(element: Whole, compiler: SQLCompiler, **kw: Any) -> str:
-    return str(element.value) if element.value >= 0 else f"({element.value})"
+    return whole(element.value)
+
+
+def whole(value: int) -> str:
+    """An integer as a closed term."""
+    return str(value) if value >= 0 else f"({value})"
 
 
 @compiles(Infix)
@@ -270,14 +320,28 @@ def _nested(element: Nested, compiler: SQLCompiler, **kw: Any) -> str:
 @compiles(InRanges)
 def _in_ranges(element: InRanges, compiler: SQLCompiler, **kw: Any) -> str:
     # As one text: a hundred numbers as separate elements would take longer to compile than the query to run.
-    term, ranges = written(compiler, element.term, **kw), element.ranges
+    ranges = [(str(low), str(high - 1)) for low, high in element.ranges]
+    return _within(written(compiler, element.term, **kw), ranges)
+
+
+def _within(term: str, ranges: Sequence[tuple[str, str]]) -> str:
     if not ranges:
         return f"({term} < {term})"  # false, yet NULL where the cell is unknown
-    span = f"{term} BETWEEN {ranges[0][0]} AND {ranges[-1][1] - 1}"
+    span = f"{term} BETWEEN {ranges[0][0]} AND {ranges[-1][1]}"
     if len(ranges) == 1:
         return f"({span})"
-    each = " OR ".join(f"{term} BETWEEN {low} AND {high - 1}" for low, high in ranges)
+    each = " OR ".join(f"{term} BETWEEN {low} AND {high}" for low, high in ranges)
     return f"({span} AND ({each}))"
+
+
+@compiles(InGiven)
+def _in_given(element: InGiven, compiler: SQLCompiler, **kw: Any) -> str:
+    return _within(written(compiler, element.term, **kw), given_ranges(element, compiler, **kw))
+
+
+def given_ranges(element: InGiven, compiler: SQLCompiler, **kw: Any) -> list[tuple[str, str]]:
+    """The texts of the first and the last cell of each range."""
+    return [(written(compiler, low, **kw), written(compiler, high, **kw)) for low, high in element.ranges]
 
 
 @compiles(Ordering)

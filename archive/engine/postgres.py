@@ -28,10 +28,12 @@ from archive.engine.listed import Viewed
 from archive.engine.places import Place, as_of
 from archive.engine.postgres_build import SCHEMA, sendable
 from archive.engine.postgres_crossmatch import ProbingWriter
-from archive.engine.postgres_dialect import DIALECT
+from archive.engine.postgres_dialect import DIALECT, filled, pieces
 from archive.engine.postgres_listed import Views
 from archive.engine.postgres_running import FAILURES, Running, meaning
 from archive.engine.postgres_setup import libpq, prepare
+from archive.engine.postgres_sphere import FineSphere
+from archive.engine.shapes import Shapes, shape
 from archive.engine.watch import Watch
 from archive.faults import TransientFault
 from archive.tables import Edition, Table
@@ -80,6 +82,7 @@ class Postgres(Engine):
         self._pool = QueuePool(
             self._source.adbc_clone, pool_size=pool, max_overflow=0, timeout=patience, reset_on_return="rollback"
         )
+        self._shapes: Shapes[tuple[str, ...]] = Shapes()
         self._watch = Watch(self.name)
         self._beside: DuckDB | None = None
         self._lock = threading.Lock()  # guards what is made when first needed
@@ -87,7 +90,7 @@ class Postgres(Engine):
     def run(self, query: Bound, bindings: Bindings, limits: Limits) -> Stream:
         if _beside(bindings):
             return self._in_process().run(query, bindings, limits)
-        prepared = _prepare(query, bindings, limits.rows, self._views)
+        prepared = self._prepare(query, bindings, limits.rows)
         running = self._started(prepared, limits)
         return Stream(query.columns, _exact(running.rows(), query.columns), running.close, running.whole)
 
@@ -134,6 +137,20 @@ class Postgres(Engine):
         self._source.close()
         if self._beside is not None:
             self._beside.close()
+
+    def _prepare(self, query: Bound, bindings: Bindings, rows: int | None) -> Prepared:
+        """As ``_prepare``; the statement of a query with a shape has been written only once."""
+        place = None if bindings.sole is None else _place(bindings.sole)
+        found = None if place is None else shape(query, place, rows, FineSphere)
+        if place is None or found is None:
+            return _prepare(query, bindings, rows, self._views)
+        made = self._shapes.get(found.key)
+        if made is None:
+            writer = ProbingWriter(lambda table: place)
+            writer.given = found.given
+            made = pieces(str(writer.whole(query, rows).compile(dialect=DIALECT)))
+            self._shapes.keep(found.key, made)
+        return Prepared(filled(made, found.values), {})
 
     # --- connections --------------------------------------------------------------------------
 
@@ -183,8 +200,7 @@ def _prepare(query: Bound, bindings: Bindings, rows: int | None, views: Views) -
     def locate(table: Table) -> Place:
         edition = bindings.editions.get(table.key)
         if edition is not None:
-            place = Place(sa.table(edition.place, schema=SCHEMA), edition.physical, edition.rows, edition.healpix)
-            return as_of(place, bindings.states.get(table.key))
+            return as_of(_place(edition), bindings.states.get(table.key))
         listed = bindings.listed.get(table.key)
         if isinstance(listed, Viewed):
             return views.place(listed)
@@ -193,6 +209,10 @@ def _prepare(query: Bound, bindings: Bindings, rows: int | None, views: Views) -
         return given[table.key]
 
     return Prepared(str(ProbingWriter(locate).whole(query, rows).compile(dialect=DIALECT)), uploads)
+
+
+def _place(edition: Edition) -> Place:
+    return Place(sa.table(edition.place, schema=SCHEMA), edition.physical, edition.rows, edition.healpix)
 
 
 def _upload(table: Table, rows: pa.Table, uploads: dict[str, pa.Table]) -> Place:

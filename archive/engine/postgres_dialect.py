@@ -19,7 +19,7 @@ from sqlalchemy.sql.expression import BindParameter, ClauseElement
 from archive.columns import Column, Datatype
 from archive.engine import elements as el
 from archive.engine.duckdb_macros import outline_rows
-from archive.sky import TOLERANCE, Circle, Outline
+from archive.sky import Outline
 
 UDF = "archive_udf"
 """The schema of our functions (``postgres.sql``)."""
@@ -81,6 +81,9 @@ def literal(value: Any) -> str:
         case list():
             return f"'{_array(value)}'::float8[]"
     raise TypeError(type(value).__name__)
+
+
+_HALF = literal(math.pi / 360)
 
 
 def _array(values: Sequence[Any]) -> str:
@@ -233,26 +236,16 @@ def _exploded(element: el.Exploded, compiler: SQLCompiler, **kw: Any) -> str:
 @compiles(el.Cone, "postgresql")
 def _cone(element: el.Cone, compiler: SQLCompiler, **kw: Any) -> str:
     lon, lat = el.written(compiler, element.lon, **kw), el.written(compiler, element.lat, **kw)
-    return cone_test(lon, lat, element.circle, element.inclusive)
+    test = element.test
+    along, across, sign = ("+", "cos", ">") if test.beyond else ("-", "sin", "<")
 
+    def number(value: el.Measure) -> str:
+        return el.written(compiler, value, **kw) if isinstance(value, el.Given) else literal(value)
 
-def cone_test(lon: str, lat: str, circle: Circle, inclusive: bool) -> str:
-    """Whether a position is in a constant circle, by half the versine: all that can be is computed beforehand.
-
-    Beyond 90 degrees the test is whether the position is outside the circle around the antipode: so both are
-    exact to rounding for radii near 0 and near 180.
-    """
-    reach = circle.radius + (TOLERANCE if inclusive else -TOLERANCE)
-    half, flat = literal(math.pi / 360), literal(math.cos(math.radians(circle.lat)))
-    if reach <= 90:
-        along, across, sign = "-", "sin", "<=" if inclusive else "<"
-        bound = math.sin(math.radians(reach) / 2) ** 2 if reach >= 0 else -1.0
-    else:
-        along, across, sign = "+", "cos", ">=" if inclusive else ">"
-        bound = math.sin(math.radians(180 - reach) / 2) ** 2 if reach < 180 else -1.0
     return (
-        f"({UDF}.square(sin(({lat} {along} {literal(circle.lat)}) * {half})) + cos(radians({lat})) * {flat}"
-        f" * {UDF}.square({across}(({lon} - {literal(circle.lon)}) * {half})) {sign} {literal(bound)})"
+        f"({UDF}.square(sin(({lat} {along} {number(test.lat)}) * {_HALF})) + cos(radians({lat})) * {number(test.flat)}"
+        f" * {UDF}.square({across}(({lon} - {number(test.lon)}) * {_HALF}))"
+        f" {sign}{'=' if test.inclusive else ''} {number(test.bound)})"
     )
 
 
@@ -270,11 +263,42 @@ def outline(polygon: Outline) -> str:
 
 @compiles(el.InRanges, "postgresql")
 def _in_ranges(element: el.InRanges, compiler: SQLCompiler, **kw: Any) -> str:
+    return _within(el.written(compiler, element.term, **kw), [(low, high - 1) for low, high in element.ranges])
+
+
+@compiles(el.InGiven, "postgresql")
+def _in_given(element: el.InGiven, compiler: SQLCompiler, **kw: Any) -> str:
+    return _within(el.written(compiler, element.term, **kw), el.given_ranges(element, compiler, **kw))
+
+
+def _within(term: str, ranges: Sequence[tuple[object, object]]) -> str:
     # Without the span of all: each range is looked up in the index, which reads nothing between them.
-    term = el.written(compiler, element.term, **kw)
-    if not element.ranges:
+    if not ranges:
         return f"({term} < {term})"  # false, yet NULL where the cell is unknown
-    return f"({' OR '.join(f'{term} BETWEEN {low} AND {high - 1}' for low, high in element.ranges)})"
+    return f"({' OR '.join(f'{term} BETWEEN {low} AND {high}' for low, high in ranges)})"
+
+
+@compiles(el.Given, "postgresql")
+def _given(element: el.Given, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"{_MARK}{element.at}{_MARK}"
+
+
+_MARK = "\0"  # stands in no statement: no text that users send may hold it
+
+
+def pieces(statement: str) -> tuple[str, ...]:
+    """``statement`` cut where values are given: text, number of the value, text, ..."""
+    return tuple(statement.split(_MARK))
+
+
+def filled(pieces: Sequence[str], values: Sequence[Any]) -> str:
+    """The statement with ``values`` in their places, as the compiler would have written them."""
+    told = [each if at % 2 == 0 else _term(values[int(each)]) for at, each in enumerate(pieces)]
+    return "".join(told)
+
+
+def _term(value: Any) -> str:
+    return el.whole(value) if isinstance(value, int) else literal(value)
 
 
 @compiles(el.InCells, "postgresql")

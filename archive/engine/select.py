@@ -18,8 +18,8 @@ from archive.adql.tree import JoinKind, SetKind
 from archive.columns import Column, Datatype
 from archive.engine import crossmatch
 from archive.engine import elements as el
-from archive.engine.places import Cells, Locate, Place, Spread, Spreading, as_of  # noqa: F401 - until all know where it went
-from archive.engine.sphere import HEALPIX, Sphere, any_of
+from archive.engine.places import Cells, Locate, Place, Spread, Spreading
+from archive.engine.sphere import HEALPIX, GivenCone, Sphere, any_of
 from archive.sky import CELLS
 from archive.tables import Table
 
@@ -33,12 +33,13 @@ def statement(
 
 class Writer:
     """Writes one statement. ``locate`` tells where the rows of a stored table lie, ``spread`` prepares those that came
-    with the request to be joined by position.
+    with the request to be joined by position. ``given`` are, by identity, the nodes whose values stay outside.
     """
 
     def __init__(self, locate: Locate, spread: Spreading | None = None) -> None:
         self._locate = locate
         self._spread = spread
+        self.given: Mapping[int, el.Given | GivenCone] = {}
         self._spreads: dict[str, Spread] = {}  # by alias
         self._places: dict[str, tuple[Table, Place]] = {}  # by alias
         self._cells: dict[str, Cells] = {}  # by alias
@@ -321,7 +322,9 @@ class Writer:
                 return self._sphere.value(value)
 
     def _constant(self, constant: bound.Constant) -> el.Term:
-        value = constant.value
+        value, given = constant.value, self.given.get(id(constant))
+        if isinstance(given, el.Given):
+            return given
         if value is None:
             return el.As(sa.null(), constant.column)
         if isinstance(value, bool):

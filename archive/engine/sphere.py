@@ -7,6 +7,8 @@ by position are prepared in ``crossmatch``. Boundaries count as inside, to withi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from sqlalchemy.sql.expression import ClauseElement
@@ -15,7 +17,7 @@ from archive.adql import bound
 from archive.columns import Datatype
 from archive.engine import elements as el
 from archive.faults import UsageFault
-from archive.sky import CELLS, Circle, Outline, Ranges, cone_ranges, few_ranges, polygon_ranges
+from archive.sky import CELLS, WHOLE_SKY, Circle, Outline, Ranges, cone_ranges, few_ranges, polygon_ranges
 from archive.tables import Table
 
 HEALPIX = "_healpix_29"
@@ -41,6 +43,51 @@ class Writer(Protocol):
     def place_of(self, alias: str) -> tuple[Table, Stored] | None: ...
 
     def cell_of(self, alias: str, lon: str, lat: str) -> str | None: ...
+
+    @property
+    def given(self) -> Mapping[int, el.Given | GivenCone]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class GivenCone:
+    """A cone whose numbers, and the ranges of cells that may hold it, are handed in when the statement is run.
+
+    ``ranges`` is None where none are stated.
+    """
+
+    test: el.Versine
+    ranges: tuple[tuple[el.Given, el.Given], ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class FixedCone:
+    """A test whether the position of values is in a circle that is the same for all rows."""
+
+    lon: bound.Value
+    lat: bound.Value
+    circle: Circle
+    inclusive: bool
+
+    @classmethod
+    def of(cls, near: bound.Near) -> FixedCone | None:
+        """What ``near`` is, if one of its sides is constant."""
+        for lon, lat, at_lon, at_lat in (
+            (near.lon1, near.lat1, near.lon2, near.lat2),
+            (near.lon2, near.lat2, near.lon1, near.lat1),
+        ):
+            centre_lon, centre_lat, radius = number(at_lon), number(at_lat), number(near.radius)
+            if centre_lon is not None and centre_lat is not None and radius is not None:
+                return cls(lon, lat, Circle(centre_lon, centre_lat, radius), near.inclusive)
+        return None
+
+    @property
+    def test(self) -> el.Versine:
+        return el.Versine.of(self.circle, self.inclusive)
+
+    @property
+    def ranges(self) -> Ranges:
+        """The cells that may hold the position."""
+        return cone_ranges(self.circle.lon, self.circle.lat, self.circle.radius)
 
 
 class Sphere:
@@ -73,15 +120,13 @@ class Sphere:
 
     def near(self, near: bound.Near) -> el.Term:
         """``Near``, with the ranges that may hold the position if one side is constant."""
-        for lon, lat, at_lon, at_lat in (
-            (near.lon1, near.lat1, near.lon2, near.lat2),
-            (near.lon2, near.lat2, near.lon1, near.lat1),
-        ):
-            centre_lon, centre_lat, radius = number(at_lon), number(at_lat), number(near.radius)
-            if centre_lon is not None and centre_lat is not None and radius is not None:
-                circle = Circle(centre_lon, centre_lat, radius)
-                test = el.Cone(self._writer.value(lon), self._writer.value(lat), circle, near.inclusive)
-                return self._within_ranges(lon, lat, cone_ranges(centre_lon, centre_lat, radius), test)
+        given = self._writer.given.get(id(near))
+        cone = FixedCone.of(near)
+        if cone is not None:
+            lon, lat = self._terms(cone.lon, cone.lat)
+            if isinstance(given, GivenCone):
+                return self._given_cone(cone, given, el.Cone(lon, lat, given.test))
+            return self._within_ranges(cone.lon, cone.lat, cone.ranges, el.Cone(lon, lat, cone.test))
         terms = self._terms(near.lon1, near.lat1, near.lon2, near.lat2, near.radius)
         return el.Invoke("within" if near.inclusive else "closer", terms)
 
@@ -111,17 +156,27 @@ class Sphere:
 
     def _within_ranges(self, lon: bound.Value, lat: bound.Value, ranges: Ranges, test: el.Term) -> el.Term:
         cell = self.cell(lon, lat)
-        if cell is None or ranges == ((0, CELLS),):
+        if cell is None or ranges == WHOLE_SKY:
             return test
         return el.Infix("AND", (el.InRanges(cell, self._worthwhile(cell, ranges)), test))
 
+    def _given_cone(self, cone: FixedCone, given: GivenCone, test: el.Term) -> el.Term:
+        cell = self.cell(cone.lon, cone.lat)
+        if cell is None or given.ranges is None:
+            return test
+        return el.Infix("AND", (el.InGiven(cell, given.ranges), test))
+
     def _worthwhile(self, cell: el.Ref, ranges: Ranges) -> Ranges:
-        """One range for all where that reads few rows more: each range costs planning."""
         found = self._writer.place_of(cell.alias)
-        if found is None or not ranges:
+        return ranges if found is None else self.worthwhile(ranges, found[1].rows)
+
+    @classmethod
+    def worthwhile(cls, ranges: Ranges, rows: int) -> Ranges:
+        """One range for all where that reads few of the ``rows`` more: each range costs planning."""
+        if not ranges:
             return ranges
         span = ranges[-1][1] - ranges[0][0]
-        return ((ranges[0][0], ranges[-1][1]),) if found[1].rows * span / CELLS < self.few_rows else ranges
+        return ((ranges[0][0], ranges[-1][1]),) if rows * span / CELLS < cls.few_rows else ranges
 
     def cell(self, lon: bound.Value, lat: bound.Value) -> el.Ref | None:
         """The stored HEALPix cell of a position, if it is the one its table is sorted by."""
