@@ -15,8 +15,11 @@ from archive.backbone.amendments import retract
 from archive.backbone.endpoint import Endpoint
 from archive.backbone.ingest import ingest
 from archive.backbone.receiving import Terms
+from archive.engine.contract import Engine
+from archive.engine.opening import open_engine
 from archive.ledger import grants, tokens
 from archive.ledger.site import publisher_did
+from archive.serving import Serving
 from tests.archives import make
 from tests.faces import Scripted
 from tests.observations import BIAS, DIFFERENCE, LSST, TAN, image
@@ -34,6 +37,12 @@ class Imaged:
     client: Client
     folder: Path
     tokens: dict[str, str]
+    engine: Engine | None = None
+
+    def close(self) -> None:
+        if self.engine is not None:
+            self.engine.close()
+        self.endpoint.close()
 
     def add(self, kind: str, path: str, content: bytes, public_from: str | None = None, **given: str) -> str:
         """Ingest a file as ``sp_test/<path>``, which has a collection and a name; gives its URI."""
@@ -49,15 +58,17 @@ class Imaged:
         return {"Authorization": f"Bearer {self.tokens[role]}"}
 
 
-def imaged(folder: Path, descriptions: Path, **settings: Any) -> Imaged:
-    """An archive without files yet."""
+def imaged(folder: Path, descriptions: Path, *, asked: bool = False, **settings: Any) -> Imaged:
+    """An archive without files yet; ``asked`` if it answers queries too."""
     endpoint = make(folder / "home", descriptions, reserve=0, **settings)
+    engine = open_engine(endpoint.config) if asked else None
+    serving = Scripted() if engine is None else Serving(endpoint.config, endpoint.ledger, engine)
     with endpoint.ledger.write() as transaction:
         made = {}
         for role in ("reader", "producer"):
             grants.add(transaction, f"the {role}", role)
             made[role] = tokens.create(transaction, f"the {role}", role)
-    return Imaged(endpoint, Client(assemble(Scripted(), others=kept(endpoint))), folder, made)
+    return Imaged(endpoint, Client(assemble(serving, others=kept(endpoint))), folder, made, engine)
 
 
 def filled(archive: Imaged) -> Mapping[str, str]:

@@ -36,7 +36,7 @@ class Form:
     """What was filled in, as it was, to be shown again."""
 
     pos: str = ""
-    radius: str = ""
+    radius: str = "10"
     unit: str = "arcmin"
     collection: str = ""
     begin: str = ""
@@ -46,7 +46,7 @@ class Form:
     def read(cls, parameters: Parameters) -> Form:
         """What a request fills in."""
         given = [(parameters.one(name.upper()) or "").strip() for name in _NAMES]
-        return cls(given[0], given[1], given[2] or "arcmin", *given[3:])
+        return cls(given[0], given[1] or "10", given[2] or "arcmin", *given[3:])
 
     def circle(self) -> Circle | None:
         """Where to look; None for everywhere.
@@ -58,7 +58,7 @@ class Form:
             return None
         lon, lat = place(self.pos)
         try:
-            radius = float(self.radius or 10) * UNITS[self.unit]
+            radius = float(self.radius) * UNITS[self.unit]
         except (ValueError, KeyError):
             raise UsageFault(f"'{self.radius} {self.unit}' is no radius.", "Give a number and a unit.") from None
         if not 0 <= radius <= 180:
@@ -73,7 +73,7 @@ class Form:
         """
         circle = self.circle()
         times = (Interval(_mjd(self.begin, -math.inf), _mjd(self.end, math.inf, days=1)),)
-        if times[0].low > times[0].high:
+        if times[0].low >= times[0].high:
             raise UsageFault("The first day is after the last.", "Exchange them.")
         return Search(
             places=() if circle is None else (circle,),
