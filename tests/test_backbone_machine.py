@@ -1,8 +1,8 @@
 """Any history of an endpoint's files, with crashes and damage: nothing acknowledged is lost, nothing half is seen.
 
-The machine ingests, repeats, amends and retracts, loses its power anywhere (at a labelled step, or before any operation
-of the disk), comes back with what the disk then holds, and has its files damaged meanwhile. The model beside it knows
-what was acknowledged.
+The machine ingests, repeats, amends, retracts, verifies and mends, loses its power anywhere (at a labelled step, or
+before any operation of the disk), comes back with what the disk then holds, and has its files damaged meanwhile. The
+model beside it knows what was acknowledged.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -27,9 +28,15 @@ from archive.backbone.ingest import ingest
 from archive.backbone.posix import PosixStore
 from archive.backbone.receiving import Outcome, Request, Status, Terms
 from archive.backbone.sources import LocalFile
+from archive.backbone.stores import Staged
+from archive.backbone.verification import verify as verifying
+from archive.backbone.verification.judging import Failure
+from archive.backbone.verification.patience import Patience
+from archive.backbone.verification.sources import Source
 from archive.faults import FatalFault, TransientFault, UsageFault
-from archive.ledger import Ledger, chain, files, holdings, products, replicas, schema
+from archive.ledger import Ledger, chain, files, holdings, incidents, products, replicas, schema
 from archive.ledger.holdings import Holding
+from archive.ledger.rounds import Copy
 from tests import archives
 from tests.lossy import LossyDisk, Power, PowerCut, cut_off, tampered
 
@@ -39,6 +46,28 @@ LABELS = [label for label in steps.LABELS if label.startswith("ingest.")]
 
 # Where a verb is cut off: not at all, at a step, or when the disk has done so much.
 CUTS = st.one_of(st.none(), st.sampled_from(LABELS), st.integers(0, 40))
+
+
+MENDING = [label for label in steps.LABELS if label.startswith("mend.")]
+MENDS = st.one_of(st.none(), st.sampled_from(MENDING), st.integers(0, 60))
+
+
+class _Friend(Source):
+    """Has the bytes of everything that was ever sent."""
+
+    name = "a friend"
+
+    def __init__(self, sent: Mapping[str, bytes]) -> None:
+        self._sent = sent
+
+    def has(self, wanted: Copy) -> bool:
+        return True
+
+    def fetch(self, wanted: Copy, staging: Callable[[], Staged]) -> Staged:
+        staged = staging()
+        staged.write(self._sent[wanted.uri.rpartition("/")[2]])
+        staged.close()
+        return staged
 
 
 class Files(RuleBasedStateMachine):
@@ -64,6 +93,7 @@ class Files(RuleBasedStateMachine):
         self.disk = LossyDisk(root, self.power, self.chance)
         self.disk.fsync_dir(root)
         self.open()
+        self.verified(repair=False)  # from now on it is known which store it is
 
     def teardown(self) -> None:
         if hasattr(self, "power"):
@@ -199,6 +229,41 @@ class Files(RuleBasedStateMachine):
     def read(self, pick: int) -> None:
         self.look(self.any_of(self.acknowledged, pick))
 
+    # --- looked after ---------------------------------------------------------------------------------
+
+    @rule(cut=MENDS)
+    def verify(self, cut: str | int | None) -> None:
+        """Nobody is accused who was not damaged; after a whole check every copy that is shown is right."""
+        if not self.during(cut, lambda: self.verified(repair=False)):
+            self.what_is_shown_is_right()
+
+    @rule(cut=MENDS)
+    def repair(self, cut: str | int | None) -> None:
+        """What a friend still has is made again, all of it."""
+        if not self.during(cut, lambda: self.verified(repair=True)):
+            self.what_is_shown_is_right()
+            kept = self.acknowledged.keys() - self.retracted
+            assert all(self.holding(name).copies for name in kept)
+            self.damaged -= kept
+
+    def verified(self, *, repair: bool) -> None:
+        terms = verifying.Terms(deep=True, repair=repair, threads=1)
+        calm = Patience(lambda: 0.0)
+        (report,) = verifying.verify(self.endpoint, terms, (_Friend(self.sent),), patient=calm)
+        assert report.away is None
+        prefix = self.uri("")
+        accused = {each.copy.uri.removeprefix(prefix) for each in report.wrong if isinstance(each, Failure)}
+        assert accused <= self.damaged
+        if repair and report.braked:
+            with self.endpoint.ledger.write(reason="seen to") as transaction:
+                incidents.close_incident(transaction, "brakes", "main")
+            verifying.verify(self.endpoint, replace(terms, deep=False), (_Friend(self.sent),), patient=calm)
+
+    def what_is_shown_is_right(self) -> None:
+        for name in self.acknowledged.keys() - self.retracted:
+            for copy in self.holding(name).copies:
+                assert (self.endpoint.config.store / copy.place.path).read_bytes() == self.sent[name]
+
     # --- what must hold -------------------------------------------------------------------------------
 
     def all_is_well(self) -> None:
@@ -282,7 +347,7 @@ TestFiles = pytest.mark.requirement("DMS-DBB-REQ-0056")(
 )
 Files.TestCase.settings = settings(
     max_examples=max(300, settings.default.max_examples),
-    stateful_step_count=50,
+    stateful_step_count=42,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
