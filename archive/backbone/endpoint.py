@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from archive.access import adopt
 from archive.backbone.opening import MAIN, open_stores
 from archive.config import Config
-from archive.ledger import Ledger, Site
+from archive.ledger import Ledger, Site, inventory
 from archive.ledger import site as sites
 from archive.ledger.processes import Attendance
 
@@ -66,6 +66,17 @@ class Endpoint:
 
     def attend(self, role: str) -> Attendance:
         return self.ledger.attend(role, self.config.heartbeat)
+
+    def tend_inventory(self, *, always: bool = False) -> None:
+        """Make the editions of tables over the ledger anew if so much changed that queries would notice, or always."""
+        if self.ledger.is_on_server:
+            return
+        with self.ledger.read() as transaction:
+            few = inventory.count_changes(transaction) <= inventory.MOST
+        if always or not few:
+            from archive.inventory import compact  # only verbs that need it pay for it
+
+            compact(self.ledger, self.engine, self.config.editions, self.config.grace)
 
     def close(self) -> None:
         if "engine" in self.__dict__:

@@ -220,7 +220,7 @@ def _clear(endpoint: Endpoint, missing: Iterable[Stored]) -> tuple[str, ...]:
     """
     shown, edition, replica = schema.published, schema.edition, schema.replica
     with endpoint.ledger.write() as transaction:
-        for table in (schema.process, schema.arrival, schema.store_mark, schema.check_round):
+        for table in (schema.process, schema.arrival, schema.store_mark, schema.check_round, schema.inventory):
             transaction.execute(table.delete())
         for file in missing:
             lost = (replica.c.store == file.store) & (replica.c.path == file.path)

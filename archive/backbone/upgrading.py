@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy import column, select, table
 
 from archive.access import adopt
+from archive.backbone.endpoint import Endpoint
 from archive.config import Config
 from archive.faults import NotFound, TransientFault
 from archive.jobs.tables import LAYOUT as JOBS
@@ -94,11 +95,23 @@ def upgrade(config: Config, progress: Callable[[Layout, Step], None] = lambda la
     if found:
         _check_nobody_works(config.ledger_url)
     kept = _keep(config, found)
+    _let_go(config, found)
     for each in found:
         migrate(each.url, each.layout, progress=lambda step, layout=each.layout: progress(layout, step))  # type: ignore[misc]
     if any(each.layout is LEDGER for each in found):
         _adopt(config.ledger_url)
+        with Endpoint.open(config) as endpoint:
+            endpoint.tend_inventory(always=True)
     return Upgraded(found, kept)
+
+
+def _let_go(config: Config, found: tuple[Due, ...]) -> None:
+    """Take views of the ledger away, which would hold its tables fast; they are made again when they are needed."""
+    if config.database is not None and any(each.layout is LEDGER for each in found):
+        from archive.engine.postgres_listed import drop_views  # the embedded deployment has no need of its libraries
+
+        with connected(config.ledger_url, pooled=False).begin() as connection:
+            drop_views(connection)
 
 
 def _adopt(url: str) -> None:

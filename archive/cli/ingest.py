@@ -43,9 +43,10 @@ _REFUSED = UsageFault.exit_code
 @click.pass_obj
 def ingest(output: Output, /, paths: tuple[Path, ...], **options: Any) -> int:
     with opened(output, "DELIVER") as endpoint:
-        if options["manifest"] is not None:
-            return _manifest(output, endpoint, paths, options)
-        return _files(output, endpoint, paths, options)
+        way = _files if options["manifest"] is None else _manifest
+        status = way(output, endpoint, paths, options)
+        endpoint.tend_inventory()
+        return status
 
 
 def _files(output: Output, endpoint: Endpoint, paths: Sequence[Path], options: dict[str, Any]) -> int:

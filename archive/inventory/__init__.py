@@ -5,8 +5,8 @@ is in PostgreSQL, queries read it there. Where it is a SQLite file, they read ed
 time and, taken from the ledger in one transaction, all that changed since: a query sees what was committed before it.
 """
 
-from archive.inventory.compacting import compact, is_due
+from archive.inventory.compacting import compact
 from archive.inventory.current import Inventory
 from archive.inventory.described import is_listed, schemas, with_inventory
 
-__all__ = ["Inventory", "compact", "is_due", "is_listed", "schemas", "with_inventory"]
+__all__ = ["Inventory", "compact", "is_listed", "schemas", "with_inventory"]

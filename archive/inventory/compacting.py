@@ -13,26 +13,13 @@ from sqlalchemy import Connection
 
 from archive.engine.contract import Engine
 from archive.engine.duckdb import DuckDB
-from archive.inventory.current import MOST, edition_of
+from archive.inventory.current import edition_of
 from archive.inventory.described import digest, form
 from archive.inventory.rows import batches
 from archive.ledger import Ledger, inventory
 from archive.ledger.database import stamp
 from archive.ledger.inventory import LISTINGS, Compacted, Key
 from archive.tables import Edition
-
-
-def is_due(ledger: Ledger) -> bool:
-    """Whether so much changed, or tables are so much another form, that editions should be made anew."""
-    if ledger.is_on_server:
-        return False
-    with ledger.read() as transaction:
-        found = inventory.compacted(transaction)
-        if inventory.count_changes(transaction) > MOST:
-            return True
-        return any(found[key].form != digest(key) for key in found) or (
-            not found and inventory.is_large(transaction, MOST)
-        )
 
 
 def compact(ledger: Ledger, engine: Engine, folder: Path, grace: float) -> bool:

@@ -17,11 +17,8 @@ from archive.engine.listed import KEY, Form, Listed, Patched, Viewed
 from archive.inventory.described import digest, form
 from archive.inventory.rows import batches, table
 from archive.ledger import Ledger, inventory
-from archive.ledger.inventory import LISTINGS, Compacted, Key
+from archive.ledger.inventory import LISTINGS, MOST, Compacted, Key
 from archive.tables import Edition
-
-MOST = 10_000
-"""Changed things that are read beside an edition; with more a new one is due."""
 
 _FRESH = 60.0  # seconds that the number of rows on a server is believed
 
@@ -61,7 +58,7 @@ class Inventory:
             if moment is None or any(self._moment.get(key) != moment for key in keys):
                 self._renew(keys, moment)
             found = {key: self._known[key].patched for key in keys}
-        if any(len(each.gone) > MOST for each in found.values()):
+        if any(max(len(each.gone), each.rows.num_rows) > MOST for each in found.values()):
             self._overdue()
         return found
 

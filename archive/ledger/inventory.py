@@ -30,6 +30,8 @@ LINKS = "_links"
 KEY = "_key"
 """The column that tells which thing of the ledger a row is of; a thing may have several rows."""
 
+MOST = 10_000
+"""Changed things that are read beside an edition; with more a new one is due."""
 _UNCOUNTED = 10_000  # rows, of a table that was never counted
 _LINKS = "/datalink/links?ID="
 _MEANT = {"%": "%25", "&": "%26", "+": "%2B", "#": "%23"}  # signs that mean something else in a query, % first
@@ -99,8 +101,12 @@ _file, _product, _copy = schema.artifact, schema.product, schema.replica
 
 
 def _here(file: sa.FromClause) -> ColumnElement[bool]:
-    """Whether the file counts, and can be had here."""
-    present = exists().where(_copy.c.artifact == file.c.id, _copy.c.has == Has.PRESENT.value)
+    """Whether the file counts, and can be had here.
+
+    Told by what a copy is not: by an equality SQLite would look for it among all copies that are present.
+    """
+    lost = [has.value for has in Has if has is not Has.PRESENT]
+    present = exists().where(_copy.c.artifact == file.c.id, _copy.c.has.not_in(lost))
     return file.c.retracted.is_(None) & present
 
 
@@ -293,12 +299,6 @@ def changes(transaction: Connection, subject: str, after: int) -> list[int]:
 def count_changes(transaction: Connection) -> int:
     """How many things changed since editions were made."""
     return int(transaction.execute(select(func.count()).select_from(schema.changed)).scalar_one())
-
-
-def is_large(transaction: Connection, most: int) -> bool:
-    """Whether there are more files than ``most``."""
-    highest = transaction.execute(select(func.max(schema.artifact.c.id))).scalar_one()
-    return bool(highest is not None and highest > most)
 
 
 def estimate(transaction: Connection, listing: Listing) -> int:
