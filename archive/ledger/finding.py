@@ -27,9 +27,8 @@ from sqlalchemy import (
     union,
 )
 
-from archive.ledger import schema
+from archive.ledger import replicas, schema
 from archive.ledger.database import now
-from archive.ledger.replicas import Has
 from archive.sky import Circle, Interval, Outline, Polygon, Ranges, cone_ranges, polygon_ranges, vectors
 
 Area = Circle | Polygon
@@ -138,8 +137,7 @@ def _numbers() -> Select[Any]:
 
 
 def _here() -> ColumnElement[bool]:
-    copy = schema.replica
-    return select(copy.c.artifact).where(copy.c.artifact == schema.artifact.c.id, copy.c.has == Has.PRESENT).exists()
+    return replicas.is_present(schema.artifact.c.id)
 
 
 def _rows(transaction: Connection, criteria: Criteria, asked: Select[Any]) -> Iterator[Row[Any]]:

@@ -14,7 +14,7 @@ from archive.ledger.bulk import insert_all, portions
 from archive.ledger.database import now
 from archive.ledger.events import Json, canonical
 from archive.ledger.files import State
-from archive.ledger.replicas import Has
+from archive.ledger.replicas import is_present
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +166,11 @@ def missing(transaction: Connection, datasets: Sequence[int]) -> dict[int, tuple
 
 
 def _missing_files(transaction: Connection, datasets: Sequence[int], found: dict[int, list[Missing]]) -> None:
-    table, file, copy = schema.dataset_file, schema.artifact, schema.replica
-    good = select(copy.c.artifact).where(copy.c.artifact == file.c.id, copy.c.has == Has.PRESENT).exists()
+    table, file = schema.dataset_file, schema.artifact
     rows = transaction.execute(
         select(table.c.dataset, file.c.uri, file.c.retracted)
         .join(file, file.c.id == table.c.artifact)
-        .where(table.c.dataset.in_(datasets), file.c.retracted.is_not(None) | ~good)
+        .where(table.c.dataset.in_(datasets), file.c.retracted.is_not(None) | ~is_present(file.c.id))
         .order_by(table.c.dataset, table.c.artifact)
     )
     for row in rows:
@@ -180,13 +179,15 @@ def _missing_files(transaction: Connection, datasets: Sequence[int], found: dict
 
 
 def _missing_rows(transaction: Connection, datasets: Sequence[int], found: dict[int, list[Missing]]) -> None:
-    table, place, file, copy = schema.dataset_rows, schema.state_part, schema.artifact, schema.replica
+    table, place, file = schema.dataset_rows, schema.state_part, schema.artifact
     groups = transaction.execute(select(table).where(table.c.dataset.in_(datasets)).order_by(table.c.dataset)).all()
     for each in groups:
         group = RowGroup(each.schema, each.table, each.condition, each.state, each.parts, each.rows)
-        good = select(copy.c.artifact).where(copy.c.artifact == file.c.id, copy.c.has == Has.PRESENT).exists()
         here = (place.c.schema == each.schema) & (place.c.table == each.table) & (place.c.state == each.state)
         parts = transaction.execute(
-            select(file.c.uri).join(place, place.c.part == file.c.id).where(here, ~good).order_by(place.c.position)
+            select(file.c.uri)
+            .join(place, place.c.part == file.c.id)
+            .where(here, ~is_present(file.c.id))
+            .order_by(place.c.position)
         ).scalars()
         found[each.dataset] += [Missing(group.name, f"lacks its part {uri} here") for uri in parts]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection, Row, bindparam, select
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, select
 
 from archive.ledger import incidents, schema
 from archive.ledger.bulk import among, insert_all, portions
@@ -107,6 +107,12 @@ def good(transaction: Connection, artifacts: Iterable[int]) -> dict[int, Place]:
     copies = of(transaction, artifacts)
     present = {number: [copy for copy in list_of if copy.has is Has.PRESENT] for number, list_of in copies.items()}
     return {number: list_of[0].place for number, list_of in present.items() if list_of}
+
+
+def is_present(artifact: ColumnElement[int]) -> ColumnElement[bool]:
+    """Whether the file of that number can be read here, for a statement that asks it of many."""
+    table = schema.replica
+    return select(table.c.artifact).where(table.c.artifact == artifact, table.c.has == Has.PRESENT).exists()
 
 
 def mark_checked(transaction: Connection, artifact: int, store: str, fingerprint: str | None = None) -> None:

@@ -49,7 +49,7 @@ replica = Table(  # of this endpoint only
     CheckConstraint("has in ('absent', 'present', 'bad')", name="replica_has"),
     CheckConstraint("want in ('keep', 'drop')", name="replica_want"),
     CheckConstraint('(bundle is null) = ("offset" is null)', name="replica_in_bundle"),
-    Index("replica_due", "has", "want"),
+    Index("replica_due", "store", "has", "want"),  # not by has alone: SQLite would take it for one file
     Index("replica_oldest", "store", "checked"),
 )
 Index(

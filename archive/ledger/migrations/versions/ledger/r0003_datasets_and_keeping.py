@@ -154,7 +154,9 @@ def _certified() -> None:
 
 
 def _searched() -> None:
-    """Indexes of what is found by time or by sky though it lasts long or is wide."""
+    """Indexes of what is found by time or by sky though it lasts long or is wide, and of copies that wait for work."""
+    op.drop_index("replica_due", "replica")
+    op.create_index("replica_due", "replica", ["store", "has", "want"])
     long, wide = sa.text("t_max - t_min >= 1"), sa.text("s_region_reach > 2.0")
     op.create_index("product_long", "product", ["t_min"], sqlite_where=long, postgresql_where=long)
     op.create_index("observation_wide", "observation", ["s_region_reach"], sqlite_where=wide, postgresql_where=wide)
