@@ -7,8 +7,9 @@ Files whose footprint is known are found where it overlaps the area, others wher
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     Select,
     and_,
     case,
@@ -28,8 +28,9 @@ from sqlalchemy import (
 )
 
 from archive.ledger import replicas, schema
+from archive.ledger.bulk import portions
 from archive.ledger.database import now
-from archive.sky import Circle, Interval, Outline, Polygon, Ranges, cone_ranges, polygon_ranges, vectors
+from archive.sky import TOLERANCE, Circle, Interval, Outline, Polygon, Ranges, cone_ranges, polygon_ranges, vectors
 
 Area = Circle | Polygon
 
@@ -104,25 +105,39 @@ class Hit:
 
 def find(transaction: Connection, criteria: Criteria) -> Iterator[Hit]:
     """The files that fulfil ``criteria``, in the order in which they were registered."""
-    for row in _rows(transaction, criteria, _asked(criteria)):
-        yield Hit(**{name: getattr(row, name) for name in Hit.__dataclass_fields__})
+    asked = _asked().order_by(schema.product.c.artifact)
+    if criteria.area is None:
+        yield from _hits(transaction, asked.where(*_conditions(transaction, criteria)))
+        return
+    for inside in _in_area(transaction, criteria):
+        for some in portions(inside):
+            yield from _hits(transaction, asked.where(schema.product.c.artifact.in_(some)))
 
 
 def count(transaction: Connection, criteria: Criteria) -> int:
     """How many files fulfil ``criteria``."""
     if criteria.area is not None:
-        return sum(1 for _ in _rows(transaction, criteria, _numbers()))
+        return sum(map(len, _in_area(transaction, criteria)))
     asked = _numbers().with_only_columns(func.count())
     return int(transaction.execute(asked.where(*_conditions(transaction, criteria))).scalar_one())
 
 
 def numbers(transaction: Connection, criteria: Criteria) -> Iterator[int]:
     """The numbers of the files that fulfil ``criteria``, in the order in which they were registered."""
-    for row in _rows(transaction, criteria, _numbers()):
-        yield row.artifact
+    if criteria.area is not None:
+        yield from chain.from_iterable(_in_area(transaction, criteria))
+        return
+    asked = _numbers().where(*_conditions(transaction, criteria)).order_by(schema.product.c.artifact)
+    yield from transaction.execute(asked).scalars()
 
 
-def _asked(criteria: Criteria) -> Select[Any]:
+def _hits(transaction: Connection, asked: Select[Any]) -> Iterator[Hit]:
+    names = tuple(Hit.__dataclass_fields__)
+    for row in transaction.execution_options(yield_per=_BATCH).execute(asked):
+        yield Hit(**{name: getattr(row, name) for name in names})
+
+
+def _asked() -> Select[Any]:
     file, product = schema.artifact, schema.product
     plain = [name for name in Hit.__dataclass_fields__ if name not in ("here", "metadata")]
     columns = [product.c[name] if name in product.c else file.c[name] for name in plain]
@@ -140,20 +155,32 @@ def _here() -> ColumnElement[bool]:
     return replicas.is_present(schema.artifact.c.id)
 
 
-def _rows(transaction: Connection, criteria: Criteria, asked: Select[Any]) -> Iterator[Row[Any]]:
-    asked = asked.where(*_conditions(transaction, criteria)).order_by(schema.product.c.artifact)
-    if criteria.area is None:
-        yield from transaction.execution_options(yield_per=_BATCH).execute(asked)
-        return
+def _in_area(transaction: Connection, criteria: Criteria) -> Iterator[list[int]]:
+    """The numbers of files that fulfil ``criteria``, which have an area: batch by batch, in order."""
     product, shown = schema.product, schema.observation
-    asked = asked.outerjoin(shown, shown.c.artifact == product.c.artifact)
-    asked = asked.add_columns(product.c.ra.label("_ra"), product.c.dec.label("_dec"), shown.c.s_region.label("_region"))
+    asked = _numbers().outerjoin(shown, shown.c.artifact == product.c.artifact).order_by(product.c.artifact)
+    asked = asked.add_columns(product.c.ra, product.c.dec, shown.c.s_region_lon, shown.c.s_region_lat)
+    asked = asked.add_columns(shown.c.s_region_reach).where(*_conditions(transaction, criteria))
+    assert criteria.area is not None
     place = _Place(criteria.area)
     for batch in transaction.execution_options(yield_per=_BATCH).execute(asked).partitions():
-        inside = place.holds(vectors([_number(row._ra) for row in batch], [_number(row._dec) for row in batch]))
-        for row, is_inside in zip(batch, inside, strict=True):
-            if is_inside if row._region is None else place.overlaps(row._region):
-                yield row
+        numbers = np.array([row.artifact for row in batch])
+        lon, lat, region_lon, region_lat, reach = np.array([row[1:] for row in batch], dtype=np.float64).T
+        alone = np.isnan(reach)
+        found = alone & place.holds(vectors(lon, lat))
+        maybe = ~alone & place.is_near(vectors(region_lon, region_lat), reach)
+        regions = _regions(transaction, numbers[maybe].tolist())
+        found[maybe] = [place.overlaps(regions[number]) for number in numbers[maybe].tolist()]
+        yield numbers[found].tolist()
+
+
+def _regions(transaction: Connection, wanted: Sequence[int]) -> dict[int, tuple[float, ...]]:
+    table = schema.observation
+    found: dict[int, tuple[float, ...]] = {}
+    for some in portions(wanted):
+        rows = transaction.execute(select(table.c.artifact, table.c.s_region).where(table.c.artifact.in_(some)))
+        found |= {row.artifact: row.s_region for row in rows}
+    return found
 
 
 # --- what the database is asked -----------------------------------------------------------------------
@@ -253,15 +280,20 @@ class _Place:
     def __init__(self, area: Area) -> None:
         self._area = area
         self._outline = Outline(area.vertices) if isinstance(area, Polygon) else None
+        middle, self._reach = (
+            Outline(area.vertices).cap() if isinstance(area, Polygon) else ((area.lon, area.lat), area.radius)
+        )
+        self._centre = vectors(*middle)
+
+    def is_near(self, points: NDArray[np.float64], reach: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which circles around these unit vectors, ``reach`` degrees wide, meet the circle around it."""
+        return np.asarray(self._away(points) <= self._reach + reach + TOLERANCE)
 
     def holds(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which of these unit vectors lie in it; those that are no positions do not."""
         if self._outline is not None:
             return np.asarray(self._outline.inside(points) & np.isfinite(points).all(axis=1))
-        assert isinstance(self._area, Circle)
-        centre = vectors([self._area.lon], [self._area.lat])[0]
-        away = 2 * np.arcsin(np.minimum(np.linalg.norm(points - centre, axis=1) / 2, 1.0))
-        return np.asarray(np.degrees(away) <= self._area.radius)
+        return np.asarray(self._away(points) <= self._reach)
 
     def overlaps(self, region: tuple[float, ...]) -> bool:
         """Whether a footprint shares a point with it."""
@@ -271,6 +303,6 @@ class _Place:
         assert isinstance(self._area, Circle)
         return footprint.reaches(self._area)
 
-
-def _number(value: float | None) -> float:
-    return np.nan if value is None else value
+    def _away(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        chords = np.linalg.norm(points - self._centre, axis=1)
+        return np.asarray(np.degrees(2 * np.arcsin(np.minimum(chords / 2, 1.0))))
