@@ -170,13 +170,16 @@ def obstacle(parsed: tree.Query, query: bound.Bound, *, uploads: bool, kept: Col
         return "it reads an upload"
     if any(_rows_of(table) not in kept for table in query.tables.values()):
         return "it reads tables that tell how things are now"
-    if any(call.name.text.upper() == "RAND" for call in every(parsed, tree.Call)):
+    found: list[object] = list(every(parsed, _TELLING))
+    if any(isinstance(each, tree.Call) and each.name.text.upper() == "RAND" for each in found):
         return "it uses RAND"
-    bodies: list[tree.Body] = [*every(parsed, tree.Select), *every(parsed, tree.SetOperation)]
-    cut = [body for body in bodies if _is_cut(body)]
+    cut = [each for each in found if isinstance(each, tree.Select | tree.SetOperation) and _is_cut(each)]
     if cut and (cut != [parsed.body] or not onward.is_ordered(query.body)):
         return "which rows it takes is left open: TOP or OFFSET without an ORDER BY in which no two rows are alike"
     return ""
+
+
+_TELLING = (tree.Call, tree.Select, tree.SetOperation)
 
 
 def computed(query: bound.Bound) -> tuple[int, ...]:

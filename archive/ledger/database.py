@@ -12,7 +12,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
+import psycopg2
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 
@@ -31,6 +33,7 @@ class Database:
         self._engine = engine
         self._file = file_of(engine.url)
         self._glance: sqlite3.Connection | None = None  # never writes: SQLite counts the commits of others for it
+        self._watching: Any = None  # a connection of PostgreSQL's own kind
         self._glancing = threading.Lock()
         self._writing = engine.execution_options(**{WRITES: True})
         self._locks = engine.dialect.name == "postgresql"
@@ -90,8 +93,7 @@ class Database:
         It means something only beside another that the same object gave.
         """
         if self._locks:
-            with _told(), self._glances.connect() as connection:
-                return int(connection.execute(select(revision.c.number)).scalar_one())
+            return self._revision()
         if self._file is None:
             return None
         with self._glancing:
@@ -112,6 +114,43 @@ class Database:
             if self._glance is not None:
                 self._glance.close()
                 self._glance = None
+            if self._watching is not None:
+                self._watching.close()
+                self._watching = None
+
+    def _revision(self) -> int:
+        """The revision of what is published, over a connection that does nothing else: every query asks."""
+        with self._glancing:
+            if self._watching is not None:
+                try:
+                    return _asked(self._watching)
+                except (psycopg2.OperationalError, psycopg2.InterfaceError):
+                    self._watching.close()
+                    self._watching = None
+            with _told(), self._glances.connect() as connection:  # tells what is wrong, if anything is
+                number = int(connection.execute(select(revision.c.number)).scalar_one())
+                self._watching = _watching(self._engine)
+                return number
+
+
+def _watching(engine: Engine) -> Any:
+    """A connection on which ``_asked`` can be asked; None if there is none to be had."""
+    positional, named = engine.dialect.create_connect_args(engine.url)
+    try:
+        connection = psycopg2.connect(*positional, **named)
+    except psycopg2.OperationalError:
+        return None
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f"PREPARE glance AS {select(revision.c.number)}")
+    return connection
+
+
+def _asked(connection: Any) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("EXECUTE glance")
+        (number,) = cursor.fetchone()
+    return int(number)
 
 
 def now() -> str:
