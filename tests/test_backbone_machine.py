@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,10 +23,12 @@ from sqlalchemy import select
 from archive.backbone import steps
 from archive.backbone.amendments import amend, retract
 from archive.backbone.copies import Copies
+from archive.backbone.dropping import drop, drop_by_rule, sweep, undrop
 from archive.backbone.endpoint import Endpoint
 from archive.backbone.ingest import ingest
 from archive.backbone.posix import PosixStore
 from archive.backbone.receiving import Outcome, Request, Status, Terms
+from archive.backbone.retention import Rule
 from archive.backbone.sources import LocalFile
 from archive.backbone.stores import Staged
 from archive.backbone.verification import verify as verifying
@@ -34,14 +36,14 @@ from archive.backbone.verification.judging import Failure
 from archive.backbone.verification.patience import Patience
 from archive.backbone.verification.sources import Source
 from archive.faults import FatalFault, TransientFault, UsageFault
-from archive.ledger import Ledger, chain, files, holdings, incidents, products, replicas, schema
+from archive.ledger import Ledger, chain, files, holdings, incidents, products, replicas, retention, schema
 from archive.ledger.holdings import Holding
 from archive.ledger.rounds import Copy
 from tests import archives
 from tests.lossy import LossyDisk, Power, PowerCut, cut_off, tampered
 
 DESCRIPTIONS = Path(__file__).parent / "data"
-TERMS = Terms("engineering_data", "sp_test", "c", {"subsystem": "dome"}, {"*": "not told"})
+TERMS = Terms("intermediate", "sp_test", "c", {"task": "dome"})
 LABELS = [label for label in steps.LABELS if label.startswith("ingest.")]
 
 # Where a verb is cut off: not at all, at a step, or when the disk has done so much.
@@ -50,6 +52,9 @@ CUTS = st.one_of(st.none(), st.sampled_from(LABELS), st.integers(0, 40))
 
 MENDING = [label for label in steps.LABELS if label.startswith("mend.")]
 MENDS = st.one_of(st.none(), st.sampled_from(MENDING), st.integers(0, 60))
+
+LEAVING = [label for label in steps.LABELS if label.startswith(("drop.", "undrop.", "sweep."))]
+LEAVES = st.one_of(st.none(), st.sampled_from(LEAVING), st.integers(0, 20))
 
 
 class _Friend(Source):
@@ -84,6 +89,7 @@ class Files(RuleBasedStateMachine):
         self.said: dict[str, str] = {}
         self.retracted: set[str] = set()
         self.damaged: set[str] = set()
+        self.dropped: set[str] = set()
 
     @initialize(seed=st.integers(0, 2**32))
     def begin(self, seed: int) -> None:
@@ -158,7 +164,7 @@ class Files(RuleBasedStateMachine):
         names = list({sorted(self.sent)[each % len(self.sent)] for each in pick} - self.retracted)
         self.deliver(names, cut, (Status.NEW, Status.KNOWN, Status.RESTORED))
 
-    def deliver(self, names: Iterable[str], cut: str | int | None, expected: tuple[Status, ...]) -> None:
+    def deliver(self, names: Sequence[str], cut: str | int | None, expected: tuple[Status, ...]) -> None:
         told: list[Outcome] = []
         requests = [self.request(name, self.sent[name]) for name in names]
         self.during(cut, lambda: ingest(self.endpoint, requests, told=told.append))
@@ -169,6 +175,7 @@ class Files(RuleBasedStateMachine):
             if outcome.status is Status.RESTORED:
                 self.damaged.discard(name)
             self.acknowledged[name] = self.sent[name]
+        self.see_what_is_dropped(names)
 
     def request(self, name: str, data: bytes) -> Request:
         path = self.folder / "outside" / name
@@ -201,7 +208,7 @@ class Files(RuleBasedStateMachine):
     def amend_one(self, pick: int, cut: str | int | None) -> None:
         name = self.any_of(self.acknowledged.keys() - self.retracted, pick)
         said = str(self.chance.random())
-        self.during(cut, lambda: amend(self.endpoint, self.uri(name), {"subsystem": said}, reason="better known"))
+        self.during(cut, lambda: amend(self.endpoint, self.uri(name), {"task": said}, reason="better known"))
         if self.described(name) == said:
             self.said[name] = said
         else:
@@ -229,6 +236,65 @@ class Files(RuleBasedStateMachine):
     def read(self, pick: int) -> None:
         self.look(self.any_of(self.acknowledged, pick))
 
+    # --- files leave and come back --------------------------------------------------------------------
+
+    @precondition(lambda self: self.acknowledged.keys() - self.retracted - self.dropped)
+    @rule(pick=st.integers(0, 10**6), cut=LEAVES)
+    def drop_one(self, pick: int, cut: str | int | None) -> None:
+        name = self.any_of(self.acknowledged.keys() - self.retracted - self.dropped, pick)
+        self.during(cut, lambda: drop(self.endpoint, [self.uri(name)], reason="room", forced=True))
+        self.see_what_is_dropped([name])
+        assert cut is not None or name in self.dropped
+
+    @rule(cut=LEAVES)
+    def drop_what_was_retracted(self, cut: str | int | None) -> None:
+        self.during(cut, lambda: drop_by_rule(self.endpoint, [Rule.RETRACTED], reason="room"))
+        self.see_what_is_dropped(self.retracted & self.acknowledged.keys())
+        assert cut is not None or self.retracted & self.acknowledged.keys() <= self.dropped
+
+    @precondition(lambda self: self.dropped - self.retracted)
+    @rule(pick=st.integers(0, 10**6), cut=LEAVES)
+    def undrop_one(self, pick: int, cut: str | int | None) -> None:
+        """It comes back whole, unless its bytes are deleted already or were damaged."""
+        name = self.any_of(self.dropped - self.retracted, pick)
+        there, told = self.is_leaving(name), list[str]()
+
+        def back() -> None:
+            try:
+                told.extend(undrop(self.endpoint, [self.uri(name)], reason="needed"))
+            except UsageFault:
+                assert not there
+            except FatalFault:
+                assert name in self.damaged
+
+        self.during(cut, back)
+        self.see_what_is_dropped([name])
+        assert bool(told) <= (name not in self.dropped)
+        if name not in self.dropped:
+            self.damaged.discard(name)
+
+    @rule(cut=LEAVES)
+    def sweep_what_left(self, cut: str | int | None) -> None:
+        with self.endpoint.ledger.write() as transaction:
+            transaction.execute(schema.leaving.update().values(until="2000-01-01T00:00:00.000000Z"))
+        if not self.during(cut, lambda: sweep(self.endpoint)):
+            assert not any(self.is_leaving(name) for name in self.acknowledged)
+            with self.endpoint.ledger.read() as transaction:
+                assert transaction.execute(select(schema.leaving)).all() == []
+
+    def is_leaving(self, name: str) -> bool:
+        """Whether its bytes lie here and may come back."""
+        with self.endpoint.ledger.read() as transaction:
+            number = files.find(transaction, [self.uri(name)])[self.uri(name)].id
+            rows = retention.leaving(transaction, of=[number])
+        return any(not row.taken for row in rows)
+
+    def see_what_is_dropped(self, names: Iterable[str]) -> None:
+        """What was cut off happened or did not: the ledger tells."""
+        for name in names:
+            if name in self.acknowledged:
+                (self.dropped.add if self.holding(name).dropped else self.dropped.discard)(name)
+
     # --- looked after ---------------------------------------------------------------------------------
 
     @rule(cut=MENDS)
@@ -242,7 +308,8 @@ class Files(RuleBasedStateMachine):
         """What a friend still has is made again, all of it."""
         if not self.during(cut, lambda: self.verified(repair=True)):
             self.what_is_shown_is_right()
-            kept = self.acknowledged.keys() - self.retracted
+            kept = self.acknowledged.keys() - self.retracted - self.dropped
+            assert not any(self.holding(name).copies for name in self.dropped)
             assert all(self.holding(name).copies for name in kept)
             self.damaged -= kept
 
@@ -276,13 +343,14 @@ class Files(RuleBasedStateMachine):
         assert (held.retracted is not None) == (name in self.retracted)
         assert held.size == len(self.acknowledged[name])
         assert self.described(name) == self.said.get(name, "dome")
+        assert (held.dropped is not None) == (name in self.dropped)
         copies = Copies(self.endpoint.ledger, self.endpoint.stores)
         try:
             reading = copies.read(held, 0, held.size - 1)
             found = b"".join(reading.pieces())
             reading.close()
         except (TransientFault, FatalFault):
-            assert name in self.damaged, f"{name} was lost"
+            assert name in self.damaged | self.dropped, f"{name} was lost"
         else:
             assert found == self.acknowledged[name], f"{name} has other bytes"
 
@@ -327,7 +395,7 @@ class Files(RuleBasedStateMachine):
     def described(self, name: str) -> str:
         with self.endpoint.ledger.read() as transaction:
             number = files.find(transaction, [self.uri(name)])[self.uri(name)].id
-            said: str = products.find(transaction, [number])[number].product.metadata["subsystem"]["value"]
+            said: str = products.find(transaction, [number])[number].product.metadata["task"]["value"]
         return said
 
     def holding(self, name: str) -> Holding:
