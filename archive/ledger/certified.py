@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select
 
 from archive.faults import UsageFault
 from archive.ledger import events, schema
+from archive.ledger.bulk import portions
 from archive.ledger.collections import Collection
 from archive.ledger.events import Json
 from archive.sky import Interval
@@ -224,3 +225,14 @@ def _certified(row: Row[Any]) -> Certified:
     low = -math.inf if row.valid_from is None else row.valid_from
     high = math.inf if row.valid_to is None else row.valid_to
     return Certified(row.id, row.name, row.dataset, row.uri, scope, Interval(low, high))
+
+
+def of_files(transaction: Connection, artifacts: Sequence[int]) -> dict[int, list[Certified]]:
+    """What is certified of the datasets that hold these files; those of which nothing is are left out."""
+    member = schema.dataset_file
+    found: dict[int, list[Certified]] = {}
+    for numbers in portions(artifacts):
+        asked = _asked().add_columns(member.c.artifact).join(member, member.c.dataset == schema.certified.c.dataset)
+        for row in transaction.execute(asked.where(member.c.artifact.in_(numbers))):
+            found.setdefault(row.artifact, []).append(_certified(row))
+    return found
