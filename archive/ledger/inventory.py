@@ -105,8 +105,8 @@ def _here(file: sa.FromClause) -> ColumnElement[bool]:
 
     Told by what a copy is not: by an equality SQLite would look for it among all copies that are present.
     """
-    lost = [has.value for has in Has if has is not Has.PRESENT]
-    present = exists().where(_copy.c.artifact == file.c.id, _copy.c.has.not_in(lost))
+    lost = (_copy.c.has != has.value for has in Has if has is not Has.PRESENT)
+    present = exists().where(_copy.c.artifact == file.c.id, *lost)
     return file.c.retracted.is_(None) & present
 
 
