@@ -20,6 +20,7 @@ from archive.faults import FatalFault, NotFound, TransientFault
 from archive.ledger import files, schema
 from archive.ledger.connections import connected
 from archive.ledger.migrations import migrate
+from archive.ledger.querylog import LAYOUT as QUERIES
 from tests import clusters
 
 ENDED = "2020-01-01T00:00:00.000000Z"
@@ -51,7 +52,7 @@ def test_an_old_archive_is_refused_until_it_is_upgraded(config: Config) -> None:
     with pytest.raises(FatalFault, match="archive upgrade"):
         Endpoint.open(config)
     done = upgrading.upgrade(config)
-    assert [(each.layout.name, each.found) for each in done.done] == [("ledger", 1)]
+    assert [(each.layout.name, each.found) for each in done.done] == [("ledger", 1), ("queries", 1)]
     with Endpoint.open(config) as endpoint, endpoint.ledger.read() as transaction:
         found = files.find(transaction, ["archive://archive.test/a.csv"])
         assert found["archive://archive.test/a.csv"].artifact.here.path == "a.csv"
@@ -98,7 +99,8 @@ def test_the_verb_tells_and_does(config: Config) -> None:
 
     told = json.loads(run("--json", "upgrade", "--dry-run").stdout)
     assert [(each["store"], each["from"], each["to"]) for each in told["upgrades"]] == [
-        ("ledger", 1, schema.LAYOUT.version)
+        ("ledger", 1, schema.LAYOUT.version),
+        ("queries", 1, QUERIES.version),
     ]
     assert (told["done"], upgrading.version(config.ledger_url, schema.LAYOUT)) == (False, 1)
     assert "The layout of ledger was brought from 1" in run("upgrade").stdout

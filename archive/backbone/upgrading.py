@@ -15,7 +15,7 @@ from archive.backbone.endpoint import Endpoint
 from archive.config import Config
 from archive.faults import NotFound, TransientFault
 from archive.jobs.tables import LAYOUT as JOBS
-from archive.ledger import Ledger
+from archive.ledger import Ledger, descriptions
 from archive.ledger import site as sites
 from archive.ledger.connections import address, connected, file_of
 from archive.ledger.copying import copy_sqlite
@@ -102,7 +102,16 @@ def upgrade(config: Config, progress: Callable[[Layout, Step], None] = lambda la
         _adopt(config.ledger_url)
         with Endpoint.open(config) as endpoint:
             endpoint.tend_inventory(always=True)
+    _reread(config.ledger_url)
     return Upgraded(found, kept)
+
+
+def _reread(url: str) -> None:
+    """Have descriptions at hand in the shape that this program reads fastest."""
+    ledger = Ledger.open(url)
+    with ledger.write() as transaction:
+        descriptions.refresh(transaction)
+    ledger.close()
 
 
 def _let_go(config: Config, found: tuple[Due, ...]) -> None:

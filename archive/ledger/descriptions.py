@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from sqlalchemy import Connection, Row, func, select
 
 from archive.adql.proof import unsound
+from archive.compact import packed, shape, unpacked
 from archive.faults import UsageFault
 from archive.ledger import events, idblocks, schema
 from archive.ledger.database import now
@@ -74,6 +76,7 @@ def register(transaction: Connection, release: Release) -> Registered:
         "sha256": release.digest,
         "documents": [list(pair) for pair in release.documents.items()],
         "registered": now(),
+        **_compacted(release),
     }
     result = transaction.execute(schema.description.insert().values(**values))
     events.append(transaction, "description", {"schema": release.name, "number": number, "sha256": release.digest})
@@ -114,9 +117,34 @@ def _has_rows(transaction: Connection, name: str) -> bool:
     return transaction.execute(state).first() is not None
 
 
+def refresh(transaction: Connection) -> int:
+    """Write down again what was read from descriptions by a program with other classes; returns how many.
+
+    Without it they are parsed by every process, which takes longer.
+    """
+    table = schema.description
+    stale = transaction.execute(select(table).where(table.c.shape.is_distinct_from(shape(Release)))).all()
+    for row in stale:
+        release = _registered(row).release
+        transaction.execute(table.update().where(table.c.id == row.id).values(**_compacted(release)))
+    return len(stale)
+
+
+def _compacted(release: Release) -> dict[str, str]:
+    alone = replace(release, documents={})
+    return {"compact": json.dumps(packed(alone, Release), separators=(",", ":")), "shape": shape(Release)}
+
+
 def _registered(row: Row[tuple[object, ...]]) -> Registered:
     documents = tuple((name, text) for name, text in row.documents)
+    if row.shape == shape(Release):
+        return Registered(row.id, row.number, _unpacked(documents, row.compact))
     return Registered(row.id, row.number, _read(documents))
+
+
+@lru_cache(maxsize=64)
+def _unpacked(documents: tuple[tuple[str, str], ...], compact: str) -> Release:
+    return replace(unpacked(Release, json.loads(compact)), documents=dict(documents))
 
 
 @lru_cache(maxsize=64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, Column, Integer, String, Table, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, CheckConstraint, Column, Integer, String, Table, Text, UniqueConstraint
 
 from archive.ledger.schema.layout import Id, metadata
 
@@ -28,6 +28,8 @@ description = Table(
     Column("sha256", String(64), nullable=False),
     Column("documents", JSON, nullable=False),  # [[file name, text], ...], the main one first
     Column("registered", String, nullable=False),
+    Column("compact", Text),  # what was read from the documents, for programs whose classes have this shape
+    Column("shape", String),
     UniqueConstraint("schema", "number"),
 )
 

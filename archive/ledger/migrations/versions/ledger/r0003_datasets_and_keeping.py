@@ -28,6 +28,7 @@ def upgrade() -> None:
     _releases()
     _inventory()
     _saved()
+    _compact()
     _searched()
 
 
@@ -397,3 +398,9 @@ def _saved() -> None:
         sa.Column("author", sa.String, nullable=False),
         sa.Column("title", sa.String, nullable=False),
     )
+
+
+def _compact() -> None:
+    """Descriptions as they were read; archive upgrade fills them in."""
+    op.add_column("description", sa.Column("compact", sa.Text))
+    op.add_column("description", sa.Column("shape", sa.String))
