@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from archive.backbone.ingest import ingest
 from archive.backbone.receiving import Status, Terms
 from archive.backbone.retention import Rule
 from archive.faults import FatalFault, NotFound, UsageFault
-from archive.ledger import chain, holdings, incidents, retention, schema
+from archive.ledger import chain, holdings, incidents, replicas, retention, schema
 from archive.ledger.database import stamp
 from archive.ledger.holdings import Holding
 from tests import clusters
@@ -248,6 +248,73 @@ def test_a_sweep_that_was_broken_off_is_completed(endpoint: Endpoint, tmp_path: 
         undrop(endpoint, [uris[1]], reason="too late")
     assert sweep(endpoint).copies == 2
     assert list(endpoint.store.paths()) == []
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], object]], None]:
+    """Has somebody else do something when a step is reached, once."""
+
+    def arm(label: str, act: Callable[[], object]) -> None:
+        waiting = [act]
+
+        def step(reached: str) -> None:
+            if reached == label and waiting:
+                waiting.pop()()
+
+        monkeypatch.setattr(dropping, "step", step)
+
+    return arm
+
+
+At = Callable[[str, Callable[[], object]], None]
+
+
+def test_a_sweep_that_is_faster_than_the_return(endpoint: Endpoint, tmp_path: Path, at: At) -> None:
+    uri = bring(endpoint, tmp_path, "f", b"content")
+    drop(endpoint, [uri], reason="room", forced=True)
+    pass_grace(endpoint)
+    at("undrop.read", lambda: sweep(endpoint))
+    with pytest.raises(UsageFault, match="were deleted just now"):
+        undrop(endpoint, [uri], reason="needed")
+    assert held(endpoint, uri).copies == ()
+
+
+def test_the_same_bytes_come_again_while_the_old_ones_are_swept(endpoint: Endpoint, tmp_path: Path, at: At) -> None:
+    uri = bring(endpoint, tmp_path, "f", b"content")
+    drop(endpoint, [uri], reason="room", forced=True)
+    pass_grace(endpoint)
+    at("sweep.taken", lambda: bring(endpoint, tmp_path, "f", b"content"))
+    sweep(endpoint)
+    (copy,) = held(endpoint, uri).copies
+    assert list(endpoint.store.paths()) == [copy.place.path]
+
+
+def test_a_copy_that_came_back_is_not_swept(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep has seen that its grace is over; somebody is faster; then it was dropped again."""
+    uri = bring(endpoint, tmp_path, "f", b"content")
+    drop(endpoint, [uri], reason="room", forced=True)
+    pass_grace(endpoint)
+
+    def faster(*given: Any, **named: Any) -> None:
+        undrop(endpoint, [uri], reason="needed")
+        drop(endpoint, [uri], reason="after all not", forced=True)
+
+    monkeypatch.setattr(dropping, "_held", faster)
+    assert sweep(endpoint).copies == 0
+    monkeypatch.undo()
+    assert undrop(endpoint, [uri], reason="needed") == [uri]
+
+
+def test_a_check_under_way_does_not_bring_back_what_leaves(endpoint: Endpoint, tmp_path: Path) -> None:
+    uri = bring(endpoint, tmp_path, "f", b"content")
+    found = held(endpoint, uri)
+    drop(endpoint, [uri], reason="room", forced=True)
+    with endpoint.ledger.write() as transaction:
+        replicas.mark_checked(transaction, found.id, "main")
+        replicas.mark_right(transaction, [(found.copies[0], "1-1-1")])
+    assert held(endpoint, uri).copies == ()
 
 
 # --- what stays ---------------------------------------------------------------------------------------
