@@ -199,8 +199,7 @@ def _scratch(config: Config, database: str | None) -> Iterator[Config]:
 
 
 def _read_only(store: str) -> str:
-    if "readonly=" in store:
-        return store
+    """A store of the setting that nobody writes: what is told last holds."""
     return f"{store}{'&' if '?' in store else '?'}readonly=yes"
 
 
