@@ -75,7 +75,7 @@ def number_of(endpoint: Endpoint, name: str) -> int:
 # --- what is visible ------------------------------------------------------------------------------
 
 
-@pytest.mark.requirement("DMS-DBB-REQ-0001")
+@pytest.mark.requirement("DMS-DBB-REQ-0056")
 def test_a_file_is_seen_by_the_next_query_and_gone_with_its_retraction(endpoint: Endpoint) -> None:
     asking = serving(endpoint)
     for count in (0, 3, 5):
@@ -101,7 +101,7 @@ def register_more(endpoint: Endpoint, upto: int) -> None:
             observations.add(transaction, {number: observations.Observed({}, images(upto)[at])})
 
 
-@pytest.mark.requirement("DMS-DBB-REQ-0001")
+@pytest.mark.requirement("DMS-DBB-REQ-0056")
 def test_no_transaction_is_seen_before_it_is_committed(endpoint: Endpoint) -> None:
     asking = serving(endpoint)
     register_more(endpoint, 1)
@@ -228,7 +228,7 @@ STEPS = st.lists(
 )
 
 
-@pytest.mark.requirement("DMS-DBB-REQ-0001")
+@pytest.mark.requirement("DMS-DBB-REQ-0056")
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_whatever_happens_the_answer_is_what_the_ledger_says(
