@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,16 @@ from sqlalchemy import func, select
 
 from archive.backbone import activities, catalogs, gathering
 from archive.backbone.amendments import amend, retract
+from archive.backbone.copies import Copies
+from archive.backbone.dropping import drop
 from archive.backbone.endpoint import Endpoint
 from archive.backbone.ingest import Ingested, ingest
 from archive.backbone.receiving import Terms
 from archive.faults import UsageFault
-from archive.ledger import provenance, schema
+from archive.ledger import holdings, provenance, schema
 from archive.ledger.activities import Activity, Told
 from archive.ledger.provenance import Lineage, Presence, Way
+from archive.query import Question, answer
 from tests import clusters
 from tests.archives import make, parquet, snapshot, source
 from tests.observations import DIFFERENCE, image
@@ -39,7 +43,7 @@ DONE = {
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
 def endpoint(request: pytest.FixtureRequest, tmp_path: Path, data: Path) -> Endpoint:
-    database = None if request.param == "sqlite" else clusters.empty(tmp_path)
+    database = None if request.param == "sqlite" else clusters.database(tmp_path)
     return make(tmp_path / "home", data, database=database, reserve=0)
 
 
@@ -166,6 +170,48 @@ def test_walks_end(endpoint: Endpoint, tmp_path: Path) -> None:
     cut = walk(endpoint, loop, most=1)
     assert (set(cut.entities), cut.cut) == ({loop}, True)
     assert walk(endpoint, f"{PLACE}/nothing").entities[f"{PLACE}/nothing"].presence is Presence.UNKNOWN
+
+
+@pytest.mark.requirement("DMS-DBB-REQ-0008")
+def test_astronomers_ask_for_it_in_adql(endpoint: Endpoint, tmp_path: Path) -> None:
+    science = telemetry(endpoint, tmp_path, "s.csv")
+    made = difference(endpoint, tmp_path, "d.fits", read(DONE), SCIENCE=science, TEMPLATE=f"{PLACE}/raw/t.csv")
+
+    def asked(query: str) -> list[tuple[Any, ...]]:
+        result = answer(Question(query), endpoint.ledger, endpoint.engine)
+        return [tuple(row.values()) for batch in result.batches for row in batch.to_pylist()]
+
+    joined = (
+        "SELECT u.role, u.entity, a.software, a.version FROM backbone.generated AS g "
+        "JOIN backbone.activity AS a ON a.id = g.activity JOIN backbone.used AS u ON u.activity = a.id "
+        f"WHERE g.entity = '{made}' ORDER BY u.role"
+    )
+    flat = f"{PLACE}/raw/f.csv"
+    assert asked(joined) == [("flat", flat, "hotpants", "5.1.11"), ("science", science, "hotpants", "5.1.11")]
+    pairs = f"SELECT role, source FROM backbone.provenance WHERE entity = '{made}' ORDER BY role"
+    assert asked(pairs) == [("flat", flat), ("science", science), ("template", f"{PLACE}/raw/t.csv")]
+
+
+@pytest.mark.requirement("DMS-DBB-REQ-0047")
+def test_every_leaf_of_a_public_product_can_be_downloaded_and_is_never_dropped(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    science, template = telemetry(endpoint, tmp_path, "s.csv"), telemetry(endpoint, tmp_path, "t.csv")
+    middle = difference(endpoint, tmp_path, "m.fits", SCIENCE=science, TEMPLATE=template)
+    made = difference(endpoint, tmp_path, "d.fits", SCIENCE=middle, TEMPLATE=template)
+    found = walk(endpoint, made)
+    leaves = found.entities.keys() - {each.product for each in found.derivations}
+    assert leaves == {science, template}
+    copies = Copies(endpoint.ledger, endpoint.stores)
+    for leaf in leaves:
+        with endpoint.ledger.read() as transaction:
+            held = holdings.find(transaction, leaf)
+        assert held is not None
+        reading = copies.read(held, 0, held.size - 1)
+        assert hashlib.sha256(b"".join(reading.pieces())).hexdigest() == held.sha256
+        reading.close()
+    with pytest.raises(UsageFault, match="kept for ever"):
+        drop(endpoint, sorted(leaves), reason="no room", forced=True)
 
 
 WRONG = {
