@@ -13,7 +13,7 @@ from sqlalchemy import select
 from archive import sky
 from archive.backbone import catalogs, dropping, gathering, pinning
 from archive.backbone.amendments import retract
-from archive.backbone.dropping import drop, drop_by_rule, drop_copies, sweep, undrop
+from archive.backbone.dropping import Swept, drop, drop_by_rule, drop_copies, sweep, undrop
 from archive.backbone.endpoint import Endpoint
 from archive.backbone.ingest import ingest
 from archive.backbone.receiving import Status, Terms
@@ -213,7 +213,7 @@ def test_the_same_bytes_again_restore_it_and_its_time_counts_anew(
     assert ingest(endpoint, gathering.copied([tmp_path / "f"], terms)).counts == {Status.RESTORED: 1}
     (copy,) = held(endpoint, uri).copies
     pass_grace(endpoint)
-    assert sweep(endpoint).copies == 0
+    assert sweep(endpoint) == Swept(0, 0, ())
     assert list(endpoint.store.paths()) == [copy.place.path]
     assert by_rule(endpoint) == []  # registered 31 days ago, here again since now
     with endpoint.ledger.write() as transaction:
@@ -269,11 +269,17 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], object]],
 At = Callable[[str, Callable[[], object]], None]
 
 
-def test_a_sweep_that_is_faster_than_the_return(endpoint: Endpoint, tmp_path: Path, at: At) -> None:
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_sweep_that_is_faster_than_the_return(endpoint: Endpoint, tmp_path: Path, at: At, whole: bool) -> None:
     uri = bring(endpoint, tmp_path, "f", b"content")
     drop(endpoint, [uri], reason="room", forced=True)
     pass_grace(endpoint)
-    at("undrop.read", lambda: sweep(endpoint))
+
+    def begin() -> None:
+        with endpoint.ledger.write() as transaction:
+            retention.take(transaction, [row.copy for row in retention.leaving(transaction)])
+
+    at("undrop.read", (lambda: sweep(endpoint)) if whole else begin)
     with pytest.raises(UsageFault, match="were deleted just now"):
         undrop(endpoint, [uri], reason="needed")
     assert held(endpoint, uri).copies == ()
