@@ -9,15 +9,19 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 from astropy.io import votable
+from hypothesis import given
+from hypothesis import strategies as st
 from lxml import etree
 from sqlalchemy import Select, select, update
 
 from archive.ledger import retention, schema
 from archive.ledger.linked import MOST
+from archive.ledger.site import uri_of
 from archive.results.descriptors import DATALINK_TYPE
 from tests import clusters
 from tests.imaged import Imaged, did, filled, imaged
@@ -92,6 +96,7 @@ def told(found: Sequence[Row]) -> list[tuple[str, str | None]]:
 # --- what belongs to a file -----------------------------------------------------------------------
 
 
+@pytest.mark.requirement("DMS-DBB-REQ-0012")
 def test_a_file_and_all_that_belongs_to_it(archive: Imaged, uris: Mapping[str, str]) -> None:
     found = rows(archive, did(uris["processed"]))
     assert told(found) == [
@@ -173,6 +178,21 @@ def test_one_row_for_each_that_cannot_be_had(archive: Imaged, uris: Mapping[str,
         assert row["access_url"] is None
         assert row["error_message"].startswith(message)
     assert found[-1]["error_message"] is None
+
+
+@given(st.text(min_size=1).filter(lambda text: max(text) < "\ud800" or min(text) > "\udfff"))
+def test_identifiers_lead_back_to_names(path: str) -> None:
+    uri = f"archive://archive.test/{quote(path)}"
+    assert uri_of(uri) == uri_of(did(uri)) == uri
+    if "%" not in path:
+        assert uri_of(f"ivo://archive.test/files?{path}") == uri, "also where somebody decoded it"
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "x", "ivo://a", "ivo://a/files", "ivo://a/files?", "ivo://a/b?c", "archive://a", "http://a/files?b"]
+)
+def test_what_identifies_no_file(wrong: str) -> None:
+    assert uri_of(wrong) is None
 
 
 def test_the_authority_has_no_case(archive: Imaged, uris: Mapping[str, str]) -> None:

@@ -13,7 +13,7 @@ from pyvo.dal import TAPResults
 
 from archive.columns import Column, Datatype
 from archive.results import Envelope
-from archive.results.descriptors import Input, Service, datalink, descriptor
+from archive.results.descriptors import Input, Service, datalink, descriptor, linked
 from archive.results.document import field_ids
 from tests.results_cases import D, result_of, written
 
@@ -28,6 +28,15 @@ def test_the_descriptor_of_datalink_is_found_by_pyvo() -> None:
         assert service.ID == "datalink-links"
         query = {param.name: param.ref for group in service.groups for param in group.entries}
         assert query == {"ID": "obs_publisher_did"}
+
+
+def test_a_result_with_identifiers_of_datasets_describes_their_links() -> None:
+    did = Column("x", D.CHAR, "*", utype="obscore:Curation.publisherDID")
+    other = Column("X", D.CHAR, "*", ucd="meta.ref.ivoid")
+    assert linked((other,), "http://localhost/links") == ()
+    (found,) = linked((other.named("x"), did), "http://localhost/links")
+    assert found.xpath(".//*[@name='ID']/@ref") == ["x_"]
+    assert found.xpath(".//*[@name='accessURL']/@value") == ["http://localhost/links"]
 
 
 @pytest.mark.parametrize("this", [True, False])

@@ -335,6 +335,14 @@ def test_html_is_a_table() -> None:
     assert page.xpath("//pre")[0].text == "SELECT <x>"
 
 
+def test_html_lets_people_follow_addresses_of_the_web_alone() -> None:
+    addresses = ["https://a.test/b?c=1&d=%20", "javascript:alert(1)", 'http://a.test/"onclick="x', "http://a b", None]
+    column = Column("access_url", D.CHAR, "*", ucd="meta.ref.url")
+    page = html.document_fromstring(bytes_of(result_of((column,), [addresses]), "html"))
+    assert page.xpath("//td/a/@href") == addresses[:1]
+    assert [cell.text_content() for cell in page.xpath("//td")] == [each or "" for each in addresses]
+
+
 @pytest.mark.parametrize("name", ["fits", "parquet", "arrow", "json", "text", "html"])
 def test_rows_are_counted_and_the_query_closed(name: str) -> None:
     closed: list[bool] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from urllib.parse import quote, unquote
 
 from sqlalchemy import Connection, select
 
@@ -25,15 +26,17 @@ def publisher_did(uri: str) -> str:
 def uri_of(identifier: str) -> str | None:
     """The name of the file that ``publisher_did`` or itself identifies; None if it is of neither form.
 
-    Authority and resource of an IVOID are compared without case, its local part exactly (section 2.5.1).
+    Authority and resource of an IVOID are compared without case, its local part exactly (section 2.5.1), but for signs
+    that somebody wrote or decoded which names have percent-encoded.
     """
-    if identifier[: len(_SCHEME)].lower() == _SCHEME:
-        return _SCHEME + identifier[len(_SCHEME) :]
-    resource, mark, path = identifier.partition("?")
-    if not mark or not path or not resource.lower().startswith("ivo://"):
-        return None
-    authority, slash, rest = resource[len("ivo://") :].lower().partition("/")
-    return f"{_SCHEME}{authority}/{path}" if f"{slash}{rest}" == _RESOURCE else None
+    if identifier.lower().startswith(_SCHEME):
+        authority, _, path = identifier[len(_SCHEME) :].partition("/")
+    else:
+        resource, _, path = identifier.partition("?")
+        authority, slash, rest = resource.lower().removeprefix("ivo://").partition("/")
+        if not resource.lower().startswith("ivo://") or f"{slash}{rest}" != _RESOURCE:
+            return None
+    return f"{_SCHEME}{authority.lower()}/{quote(unquote(path))}" if path else None
 
 
 @dataclass(frozen=True, slots=True)

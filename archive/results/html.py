@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from lxml import etree
 from lxml.builder import E
 
@@ -17,6 +18,7 @@ from archive.results.flow import blocks, pieces
 from archive.results.result import Envelope, Result
 
 _HTML = cells.Spelling(text=cells.xml, infinity="Inf", minus_infinity="-Inf")
+_ADDRESS = r"^https?://[^\s\"'<>]+$"
 _ROWS = "rows"  # where rows go, and where the ending goes
 _STYLE = """
 body { font: 15px/1.4 system-ui, sans-serif; margin: 1.5em }
@@ -43,7 +45,9 @@ def page(result: Result, envelope: Envelope) -> Iterator[bytes]:
     yield head
 
     def encode(batch: pa.RecordBatch) -> memoryview:
-        return cells.rows(cells.table(result.columns, batch, _HTML), "<tr><td>", "</td><td>", "</td></tr>\n")
+        texts = cells.table(result.columns, batch, _HTML)
+        told = [_linked(column, text) for column, text in zip(result.columns, texts, strict=True)]
+        return cells.rows(told, "<tr><td>", "</td><td>", "</td></tr>\n")
 
     for block in blocks(result, encode):
         yield from pieces(block)
@@ -51,6 +55,14 @@ def page(result: Result, envelope: Envelope) -> Iterator[bytes]:
     for _, status, message in ending(result):
         yield _fragment(E.p(f"{status}: {legal_xml(message)}", {"class": "status"}))
     yield tail
+
+
+def _linked(column: Column, texts: pa.Array) -> pa.Array:
+    """Addresses, to be followed; of other kinds than those of the web none is."""
+    if column.ucd != "meta.ref.url" or not column.is_text:
+        return texts
+    link = pc.binary_join_element_wise('<a href="', texts, '">', texts, "</a>", "")
+    return pc.if_else(pc.match_substring_regex(texts, _ADDRESS), link, texts)
 
 
 def error(fault: Fault) -> bytes:

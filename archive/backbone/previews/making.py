@@ -102,10 +102,12 @@ class Previews:
         """No two threads make the same picture."""
         with self._lock:
             lock = self._under_way.setdefault(name, threading.Lock())
-        with lock:
-            yield
-        with self._lock:
-            self._under_way.pop(name, None)
+        try:
+            with lock:
+                yield
+        finally:
+            with self._lock:
+                self._under_way.pop(name, None)
 
 
 def _write(path: Path, content: bytes) -> None:
