@@ -8,11 +8,13 @@ from typing import Any, TypeVar
 
 from archive.adql import bound
 from archive.engine.contract import Bindings
+from archive.engine.meetings import constant, meetings
 
 T = TypeVar("T")
 
 _CLOSE = 0.1  # degrees: a crossmatch within this distance looks at few pairs
 _CROWDED = 10  # times as many rows as the mean may lie in a cone: surveys are not even, and do not cover all the sky
+_FOOTPRINT = 1.0  # degrees from the middle of a region that it may reach: most do not
 _UNSURE = (bound.Or, bound.Not)  # a condition below these may hold for rows it seems to leave out
 
 
@@ -32,6 +34,9 @@ def rows_read(query: bound.Bound, bindings: Bindings) -> float:
     for each in near:
         for alias in _around_a_point(each):
             shares[alias] = min(shares.get(alias, 1.0), _share(_radius(each)))
+    for select in _all(query, bound.Select):
+        for alias, share in _limited(select.where).items():
+            shares[alias] = min(shares.get(alias, 1.0), share)
     rows = {
         stored.alias: shares.get(stored.alias, 1.0) * _size(stored.table.key, bindings)
         for stored in everything
@@ -45,6 +50,33 @@ def rows_read(query: bound.Bound, bindings: Bindings) -> float:
     ]
     products = (_product(join, rows, links) for join in everything if isinstance(join, bound.Join))
     return max((sum(rows.values()), *products))
+
+
+def _limited(condition: bound.Condition | None) -> dict[str, float]:
+    """The parts of tables that hold all rows for which a condition on places or regions may be true, by alias."""
+    match condition:
+        case bound.And(conditions):
+            shares: dict[str, float] = {}
+            for part in conditions:
+                shares |= {alias: min(share, shares.get(alias, 1.0)) for alias, share in _limited(part).items()}
+            return shares
+        case bound.Or(conditions):
+            each = [_limited(part) for part in conditions]
+            common = set.intersection(*map(set, each)) if each else set()
+            return {alias: min(1.0, sum(part[alias] for part in each)) for alias in common}
+        case bound.Near():
+            return dict.fromkeys(_around_a_point(condition), _share(_radius(condition)))
+        case bound.Within() | bound.Overlaps():
+            return dict(_reaching(condition))
+    return {}
+
+
+def _reaching(test: bound.Within | bound.Overlaps) -> Iterator[tuple[str, float]]:
+    """The alias of a table whose regions are tested against a fixed shape, and the part of it that may meet this."""
+    for meeting in meetings(test):
+        circle = None if meeting.depends_on else constant(meeting.reach)
+        if meeting.is_region and circle is not None:
+            yield meeting.alias, _share(circle[2] + _FOOTPRINT)
 
 
 def _first_rows(query: bound.Bound, bindings: Bindings) -> float | None:

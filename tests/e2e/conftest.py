@@ -116,6 +116,8 @@ def fill(site: Site, data: Path) -> None:
         site.run("load", schema, table, str(data / "sample" / f"{schema}.{table}.parquet"))
     for schema in ("dr1", "ext_tycho2"):
         site.run("publish", schema)
+    kept = ("--type", "coadd", "--release", "dr1", "--collection", "survey", "--null", "*=not told")
+    site.run("ingest", *map(str, sorted((data / "images").glob("*.fits"))), *kept)
 
 
 @contextmanager
