@@ -124,7 +124,7 @@ class Database:
             if self._watching is not None:
                 try:
                     return _asked(self._watching)
-                except (psycopg2.OperationalError, psycopg2.InterfaceError):
+                except psycopg2.Error:  # what follows tells why
                     self._watching.close()
                     self._watching = None
             with _told(), self._glances.connect() as connection:  # tells what is wrong, if anything is
