@@ -79,7 +79,7 @@ def test_all_faces_tell_the_same(endpoint: Endpoint) -> None:
     assert all(each.deep is not None and each.deep.ended for each in found.stores)
     assert found.oldest_age is not None
     told = said(endpoint, "status")
-    assert told["whole"] == {"files": 30, "gone": 1, "declared": 0, "oldest": found.whole.oldest}
+    assert told["whole"] == {"files": 30, "gone": 1, "declared": 0, "oldest": found.whole.oldest, "read": 29}
     assert told["kept"] == json.loads(json.dumps(found.facts()["kept"]))
     assert told["copies"] == {"present": 57, "bad": 3}
     messages = [each.message for each in diagnosis.examine(endpoint.config) if each.check == "files"]

@@ -323,6 +323,19 @@ def test_a_limited_look_at_names_goes_on_too(endpoint: Endpoint, tmp_path: Path)
     assert [accused(each) for each in reports] == [set(), set(), {uri}]
 
 
+def test_a_check_that_is_killed_goes_on_where_it_was(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Findings are entered in batches of 500: two of them were, and the third is read by the next run."""
+    holdings.fill(endpoint, tmp_path, 1100, random.Random(17))
+    killed = archives.run_verb(endpoint, "verify", "--deep", CRASH_AT="verify.noted=kill@5")
+    assert killed.returncode == -9, killed.stderr
+    report = check(endpoint, deep=True)
+    assert (report.resumed, report.read, report.whole) == (True, 100, True)
+    with endpoint.ledger.read() as transaction:
+        done = rounds.last(transaction, "main", deep=True)
+    assert done is not None
+    assert (done.files, done.ended is not None) == (1100, True)
+
+
 @pytest.mark.parametrize("label", ["mend.named", "mend.registering", "mend.registered"])
 def test_a_repair_that_is_killed_loses_nothing_and_is_done_by_the_next(
     doubled: Endpoint, tmp_path: Path, label: str

@@ -100,28 +100,36 @@ def condition(endpoint: Endpoint) -> Condition:
     """How the archive is now. Stores are only asked for their room."""
     rooms = {store.name: _room(endpoint, store) for store in endpoint.stores.values()}
     with endpoint.ledger.read() as transaction:
+        since = _read_since(transaction, endpoint.stores)
+        whole = kept.whole(transaction, since)
         return Condition(
             endpoint.site.authority,
             datetime.now(UTC),
             _kept(transaction, endpoint),
-            kept.whole(transaction),
+            whole,
             kept.at_risk(transaction, _MOST_AT_RISK),
             [_store(transaction, name, *rooms[name]) for name in endpoint.stores],
             incidents.open_incidents(transaction),
             _served(transaction),
             underway(transaction),
-            account(transaction, endpoint.stores),
+            _account(whole, since),
         )
 
 
 def account(transaction: Connection, stores: Iterable[str]) -> Account:
     """What is known of losses since the last whole deep rounds over these stores began."""
+    since = _read_since(transaction, stores)
+    return _account(kept.whole(transaction, since), since)
+
+
+def _account(whole: Whole, since: str | None) -> Account:
+    return Account(whole.read + whole.gone, whole.gone, since) if since is not None else Account(0, 0, None)
+
+
+def _read_since(transaction: Connection, stores: Iterable[str]) -> str | None:
+    """When the last whole deep rounds over these stores began; None if there was none."""
     ended = [rounds.last(transaction, name, deep=True, ended=True) for name in stores]
-    since = min((each.begun for each in ended if each is not None), default=None)
-    if since is None:
-        return Account(0, 0, None)
-    right, gone = kept.verified(transaction, since)
-    return Account(right + gone, gone, since)
+    return min((each.begun for each in ended if each is not None), default=None)
 
 
 def _room(endpoint: Endpoint, store: Store) -> tuple[Outlook | None, str | None]:

@@ -35,6 +35,7 @@ LABELS = (
     "publish.switching",
     "publish.switched",
     "publish.removed",
+    "verify.noted",
     "mend.named",
     "mend.registering",
     "mend.registered",

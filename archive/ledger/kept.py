@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, Select, case, false, func, select
 
 from archive.ledger import schema
 from archive.ledger.replicas import Has, Want
@@ -41,13 +42,15 @@ class Whole:
     """How many files should be here (``files``), and how they fare; those retracted or dropped are none of them.
 
     ``gone`` have no good copy (those declared lost included), ``declared`` are declared lost. ``oldest`` is when the
-    last check was of that good copy that was not read whole for the longest time.
+    last check was of that good copy that was not read whole for the longest time. ``read`` were read whole since the
+    moment that was asked for.
     """
 
     files: int
     gone: int
     declared: int
     oldest: str | None
+    read: int
 
 
 def copies(transaction: Connection) -> list[Copies]:
@@ -85,37 +88,41 @@ def at_risk(transaction: Connection, most: int) -> Sequence[AtRisk]:
     return [AtRisk(row.uri, row.store, row.has, row.good, bool(row.lost)) for row in rows]
 
 
-def whole(transaction: Connection) -> Whole:
-    """How the files fare that should be here."""
-    file, copy, loss = schema.artifact, schema.replica, schema.loss
-    files = transaction.execute(select(func.count()).select_from(file).where(_should_be_here())).scalar_one()
-    good = select(copy.c.artifact).where(copy.c.artifact == file.c.id, copy.c.has == Has.PRESENT).exists()
-    gone = transaction.execute(select(func.count()).select_from(file).where(_should_be_here(), ~good)).scalar_one()
+def whole(transaction: Connection, since: str | None = None) -> Whole:
+    """How the files fare that should be here, and how many were ``read`` whole since a moment."""
+    copy, loss = schema.replica, schema.loss
+    each = _each().subquery()
+    read = each.c.newest >= since if since is not None else false()
+    files, gone, count = transaction.execute(
+        select(func.count(), func.sum(_one_if(each.c.good == 0)), func.sum(_one_if(read))).select_from(each)
+    ).one()
     declared = transaction.execute(select(func.count()).select_from(loss)).scalar_one()
     oldest = transaction.execute(select(func.min(copy.c.checked)).where(copy.c.has == Has.PRESENT)).scalar_one()
-    return Whole(int(files), int(gone), int(declared), oldest)
+    return Whole(int(files), int(gone or 0), int(declared), oldest, int(count or 0))
 
 
-def _should_be_here() -> ColumnElement[bool]:
-    """Whether a file was ever kept here, and nobody decided otherwise."""
-    file, copy, dropping = schema.artifact, schema.replica, schema.dropping
-    here = select(copy.c.artifact).where(copy.c.artifact == file.c.id, copy.c.want == Want.KEEP).exists()
-    dropped = select(dropping.c.artifact).where(dropping.c.artifact == file.c.id, dropping.c.returned.is_(None))
-    return file.c.retracted.is_(None) & here & ~dropped.exists()
-
-
-def verified(transaction: Connection, since: str) -> tuple[int, int]:
-    """Of the files that should be here: how many have a copy read whole ``since`` a moment, and how many have none
-    that is good.
+def _each() -> Select[Any]:
+    """Each file that was ever to be kept here and is neither retracted nor dropped: its good copies, and when the
+    newest check of one of them was.
     """
-    file, copy = schema.artifact, schema.replica
-    read = select(copy.c.artifact).where(
-        copy.c.artifact == file.c.id, copy.c.has == Has.PRESENT, copy.c.checked >= since
+    file, copy, dropping = schema.artifact, schema.replica, schema.dropping
+    good = copy.c.has == Has.PRESENT
+    gone = (dropping.c.artifact == copy.c.artifact) & dropping.c.returned.is_(None)
+    return (
+        select(
+            copy.c.artifact,
+            func.sum(_one_if(good)).label("good"),
+            func.max(case((good, copy.c.checked))).label("newest"),
+        )
+        .join(file, file.c.id == copy.c.artifact)
+        .outerjoin(dropping, gone)
+        .where(copy.c.want == Want.KEEP, file.c.retracted.is_(None), dropping.c.artifact.is_(None))
+        .group_by(copy.c.artifact)
     )
-    right = transaction.execute(
-        select(func.count()).select_from(file).where(_should_be_here(), read.exists())
-    ).scalar_one()
-    return int(right), whole(transaction).gone
+
+
+def _one_if(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return case((condition, 1), else_=0)
 
 
 def shown(transaction: Connection) -> dict[str, tuple[int, int]]:

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection
 
 from archive.backbone.endpoint import Endpoint
+from archive.backbone.steps import step
 from archive.backbone.stores import Lying, Store
 from archive.backbone.verification import brakes, looking, patience
 from archive.backbone.verification.brakes import Brake
@@ -304,7 +305,9 @@ class _Check:
                 told = {"failed": self._brake.failed, "checks": self._brake.checks}
                 incidents.open_incident(transaction, brakes.TRIPPED, self._store.name, told)
             self._act(transaction, [action for action in map(decide, found) if action is not None])
-            return rounds.come_on(transaction, current, files=files, size=size, failed=failed, after=after)
+            current = rounds.come_on(transaction, current, files=files, size=size, failed=failed, after=after)
+        step("verify.noted")
+        return current
 
     def _count(self, found: Sequence[Finding]) -> bool:
         """Count what was found; True if the brakes trip."""
