@@ -96,8 +96,10 @@ def _moment(value: object) -> str | None:
 
 def of_product(product: Product, authority: str) -> Activity | None:
     """The activity that a product's own metadata tell of; None where they tell neither inputs nor software."""
-    facts = facts_of(product.metadata)
-    told = {name: facts[name].value for name in _HEADER if name in facts and facts[name].value is not None}
+    if not product.inputs and "software" not in product.metadata:
+        return None
+    facts = facts_of({name: product.metadata[name] for name in _HEADER if name in product.metadata})
+    told = {name: fact.value for name, fact in facts.items() if fact.value is not None}
     if not product.inputs and "software" not in told:
         return None
     parameters: dict[str, str] = {name: str(told[name]) for name in _CONFIGURATION if name in told}
