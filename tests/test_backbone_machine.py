@@ -1,8 +1,8 @@
 """Any history of an endpoint's files, with crashes and damage: nothing acknowledged is lost, nothing half is seen.
 
-The machine ingests, repeats, amends, retracts, verifies and mends, loses its power anywhere (at a labelled step, or
-before any operation of the disk), comes back with what the disk then holds, and has its files damaged meanwhile. The
-model beside it knows what was acknowledged.
+The machine ingests, repeats, amends, retracts, verifies and mends, groups files into datasets, loses its power anywhere
+(at a labelled step, or before any operation of the disk), comes back with what the disk then holds, and has its files
+damaged meanwhile. The model beside it knows what was acknowledged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 from sqlalchemy import select
 
 from archive.backbone import steps
@@ -40,7 +40,9 @@ from archive.ledger import Ledger, chain, files, holdings, incidents, products, 
 from archive.ledger.holdings import Holding
 from archive.ledger.rounds import Copy
 from tests import archives
+from tests.dataset_rules import Datasets
 from tests.lossy import LossyDisk, Power, PowerCut, cut_off, tampered
+from tests.release_rules import Releases
 
 DESCRIPTIONS = Path(__file__).parent / "data"
 TERMS = Terms("intermediate", "sp_test", "c", {"task": "dome"})
@@ -75,7 +77,7 @@ class _Friend(Source):
         return staged
 
 
-class Files(RuleBasedStateMachine):
+class Files(Datasets, Releases):
     """One endpoint. ``sent`` are all files that were ever delivered; ``acknowledged`` those we were told are kept;
     ``said`` is what they were amended to.
     """
@@ -98,6 +100,7 @@ class Files(RuleBasedStateMachine):
         root = self.endpoint.config.store
         self.disk = LossyDisk(root, self.power, self.chance)
         self.disk.fsync_dir(root)
+        self.begin_release()
         self.open()
         self.verified(repair=False)  # from now on it is known which store it is
 
@@ -105,6 +108,7 @@ class Files(RuleBasedStateMachine):
         if hasattr(self, "power"):
             self.restart()
             self.all_is_well()
+            self.all_datasets_are_well()
             ingest(self.endpoint, [])
             assert not list((self.endpoint.config.store / "staging").glob("*/*"))
         self.endpoint.close()
@@ -193,10 +197,10 @@ class Files(RuleBasedStateMachine):
 
     # --- second thoughts ------------------------------------------------------------------------------
 
-    @precondition(lambda self: self.acknowledged.keys() - self.retracted)
+    @precondition(lambda self: self.acknowledged.keys() - self.retracted - self.standing())
     @rule(pick=st.integers(0, 10**6), cut=CUTS)
     def retract_one(self, pick: int, cut: str | int | None) -> None:
-        name = self.any_of(self.acknowledged.keys() - self.retracted, pick)
+        name = self.any_of(self.acknowledged.keys() - self.retracted - self.standing(), pick)
         self.during(cut, lambda: retract(self.endpoint, [self.uri(name)], reason="a mistake"))
         if self.holding(name).retracted is not None:
             self.retracted.add(name)
