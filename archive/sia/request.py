@@ -209,7 +209,6 @@ PARAMETERS: dict[str, Parameter] = {
             literals.period,
             Input(
                 "RELEASEDATE",
-                xtype="interval",
                 ucd="time.release",
                 utype="obscore:Curation.releaseDate",
                 description="Dates (ISO 8601, UTC) between which the image became public, or will",
