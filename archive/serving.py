@@ -84,7 +84,7 @@ class Serving:
         self._queries = Load()
         self._under_way: Counter[int] = Counter()
         self._lock = threading.Lock()
-        self._inventory = Inventory(ledger, self._compact_soon)
+        self._inventory = Inventory(ledger, config.editions, self._compact_soon)
         self._compacting = threading.Lock()
         self.base: Callable[[], str | None] = self.usual_base
 

@@ -229,7 +229,7 @@ STEPS = st.lists(
 
 
 @pytest.mark.requirement("DMS-DBB-REQ-0056")
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_whatever_happens_the_answer_is_what_the_ledger_says(
     steps: list[tuple[str, int]], tmp_path_factory: pytest.TempPathFactory, data: Path
@@ -419,6 +419,26 @@ def test_an_edition_of_another_form_is_made_from_the_ledger(embedded: Endpoint) 
     assert isinstance(found, Patched)
     assert found.edition is not None
     assert found.rows.num_rows == 0
+
+
+def test_what_is_left_of_editions_goes_and_what_was_deleted_is_made_again(embedded: Endpoint) -> None:
+    kept = embedded.config.editions
+    for name in ("backbone.files.7-0123abcd.duckdb", "ivoa.obscore.7-0123abcd.duckdb.unfinished", "dr1.star.7.duckdb"):
+        (kept / name).touch()
+    register_more(embedded, 3)
+    arguments = (embedded.ledger, embedded.engine, kept, 60.0)
+    inventory.compact(*arguments)
+    assert (kept / "dr1.star.7.duckdb").exists()
+    (only,) = kept.glob("backbone.files.*")
+    assert not list(kept.glob("*.unfinished"))
+    embedded.engine.close()
+    only.unlink()
+    asking = inventory.Inventory(embedded.ledger, kept)
+    assert asking.now([("backbone", "files")])["backbone", "files"].size == 3
+    with make(embedded.config.home, kept, reserve=0) as again:
+        inventory.compact(again.ledger, again.engine, kept, 60.0)
+        assert len(ask(serving(again), "SELECT uri FROM backbone.files")) == 3
+    assert len(list(kept.glob("backbone.files.*"))) == 1
 
 
 def test_a_copy_of_the_ledger_begins_without_editions(embedded: Endpoint, tmp_path: Path) -> None:

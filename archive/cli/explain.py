@@ -19,11 +19,13 @@ from archive.cli._output import Output
 @click.pass_obj
 def explain(output: Output, query: str, lang: str) -> None:
     from archive.adql.tell import tell
+    from archive.inventory import Inventory
     from archive.query import Question, prepare
 
     text = sys.stdin.read() if query == "-" else query
     with opened(output) as endpoint:
-        prepared = prepare(Question(text, lang), endpoint.ledger.published())
+        known = Inventory(endpoint.ledger, endpoint.config.editions)
+        prepared = prepare(Question(text, lang), endpoint.ledger.published(), known)
         meaning = tell(prepared.query)
         sql = endpoint.engine.sql(prepared.query, prepared.bindings)
         plan = endpoint.engine.plan(prepared.query, prepared.bindings)

@@ -6,6 +6,7 @@ rows are neighbours too, and a scan skips most of a table by the least and great
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -90,7 +91,8 @@ class BoxedSphere(Sphere):
             found = self._place_of(meeting.alias)
             sides = None if found is None or not meeting.is_region else _sides(found[1].physical, meeting.key[0])
             if sides is not None and not meeting.depends_on and (circle := constant(meeting.reach)) is not None:
-                return el.Infix("AND", (*_meets(meeting.alias, sides, circle), exact))
+                boxes = _meets(meeting.alias, sides, circle)
+                return el.Infix("AND", (*boxes, el.Invoke("where_so", (boxes[0], exact))))
         return exact
 
 
@@ -109,6 +111,14 @@ def _meets(alias: str, sides: list[str], circle: tuple[float, float, float]) -> 
 
 
 # --- editions -------------------------------------------------------------------------------------
+
+
+_PLACE = re.compile(r".+\.\d+-[0-9a-f]{8}\.duckdb(\.unfinished)?(\.wal)?")
+
+
+def is_place(name: str) -> bool:
+    """Whether a file of that name is, or was to become, an edition of a table over the ledger."""
+    return _PLACE.fullmatch(name) is not None
 
 
 def compact(

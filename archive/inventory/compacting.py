@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from archive.engine.contract import Engine
 from archive.engine.duckdb import DuckDB
+from archive.engine.duckdb_listed import is_place
 from archive.inventory.current import edition_of
 from archive.inventory.described import digest, form
 from archive.inventory.rows import batches
@@ -34,15 +35,17 @@ def compact(ledger: Ledger, engine: Engine, folder: Path, grace: float) -> bool:
             return False
         with ledger.read() as transaction:
             before, upto = inventory.compacted(transaction), inventory.last_change(transaction)
-            made = {key: _made(transaction, engine, key, before.get(key), upto) for key in LISTINGS}
+            made = {key: _made(transaction, engine, folder, key, before.get(key), upto) for key in LISTINGS}
         with ledger.write() as transaction:
             inventory.replace(transaction, made)
-        _sweep(ledger, engine, grace)
+        _sweep(ledger, engine, folder, grace)
     return True
 
 
-def _made(transaction: Connection, engine: DuckDB, key: Key, before: Compacted | None, upto: int) -> Compacted:
-    listing, kept, edition = LISTINGS[key], form(key), edition_of(key, before)
+def _made(
+    transaction: Connection, engine: DuckDB, folder: Path, key: Key, before: Compacted | None, upto: int
+) -> Compacted:
+    listing, kept, edition = LISTINGS[key], form(key), edition_of(key, before, folder)
     gone: list[int] = []
     if edition is not None and before is not None:
         gone = inventory.changes(transaction, listing.subject, before.upto)
@@ -66,11 +69,15 @@ def _alone(folder: Path) -> Iterator[bool]:
         yield True
 
 
-def _sweep(ledger: Ledger, engine: DuckDB, grace: float) -> None:
-    """Remove what was replaced so long ago that no query which began before can still be waiting to read it."""
+def _sweep(ledger: Ledger, engine: DuckDB, folder: Path, grace: float) -> None:
+    """Remove what was replaced so long ago that no query which began before can still be waiting to read it, and what
+    a process left that was ended while it made editions.
+    """
     with ledger.read() as transaction:
         old = inventory.replaced(transaction, stamp(datetime.now(UTC) - timedelta(seconds=grace)))
-    for _, place in old:
+        known = inventory.places(transaction)
+    left = [path.name for path in folder.iterdir() if is_place(path.name) and path.name not in known]
+    for place in (*(place for _, place in old), *left):
         engine.remove(Edition(("", ""), 0, place, {}, 0, False))
     if old:
         with ledger.write() as transaction:

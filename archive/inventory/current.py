@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -36,11 +37,13 @@ class _Known:
 class Inventory:
     """The tables over one ledger, for all threads of a process.
 
-    ``overdue`` is called, by the thread of a query, when editions should be made anew.
+    ``overdue`` is called, by the thread of a query, when editions should be made anew. One whose file is not in the
+    ``folder`` of editions counts as never made.
     """
 
-    def __init__(self, ledger: Ledger, overdue: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, ledger: Ledger, folder: Path | None = None, overdue: Callable[[], None] = lambda: None) -> None:
         self._ledger = ledger
+        self._folder = folder
         self._overdue = overdue
         self._lock = threading.Lock()
         self._known: dict[Key, _Known] = {}
@@ -67,7 +70,8 @@ class Inventory:
             editions = inventory.compacted(transaction)
             last = inventory.last_change(transaction)
             for key in keys:
-                self._known[key] = _renewed(transaction, key, editions.get(key), last, self._known.get(key))
+                edition = edition_of(key, editions.get(key), self._folder)
+                self._known[key] = _renewed(transaction, key, edition, editions.get(key), last, self._known.get(key))
                 if moment is not None:
                     self._moment[key] = moment
 
@@ -80,17 +84,26 @@ class Inventory:
         return size
 
 
-def edition_of(key: Key, compacted: Compacted | None) -> Edition | None:
-    """The edition in force, if it is of the form that this program knows."""
+def edition_of(key: Key, compacted: Compacted | None, folder: Path | None) -> Edition | None:
+    """The edition in force, if it is of the form that this program knows, and there."""
     if compacted is None or compacted.form != digest(key):
+        return None
+    if folder is not None and not (folder / compacted.place).is_file():
         return None
     kept = form(key)
     return Edition(key, compacted.number, compacted.place, kept.recorded(), compacted.rows, kept.healpix)
 
 
-def _renewed(transaction: Connection, key: Key, compacted: Compacted | None, last: int, known: _Known | None) -> _Known:
+def _renewed(
+    transaction: Connection,
+    key: Key,
+    edition: Edition | None,
+    compacted: Compacted | None,
+    last: int,
+    known: _Known | None,
+) -> _Known:
     """What is read of a table now, given what was ``known`` of it before."""
-    listing, kept, edition = LISTINGS[key], form(key), edition_of(key, compacted)
+    listing, kept = LISTINGS[key], form(key)
     place = None if edition is None else edition.place
     if known is None or known.edition != place:
         known = _begun(transaction, key, edition, compacted, last)

@@ -350,6 +350,11 @@ def replaced(transaction: Connection, before: str) -> list[tuple[int, str]]:
     return [(row.number, row.place) for row in found]
 
 
+def places(transaction: Connection) -> set[str]:
+    """The places of all editions that are not forgotten."""
+    return set(transaction.execute(select(schema.inventory.c.place)).scalars())
+
+
 def forget(transaction: Connection, numbers: Sequence[int]) -> None:
     """Editions whose bytes are gone."""
     for some in portions(numbers):
