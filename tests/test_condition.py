@@ -23,7 +23,7 @@ from archive.backbone.verification.patience import Patience
 from archive.backbone.verification.verify import Terms
 from archive.cli import archive
 from archive.faults import NotFound, UsageFault
-from tests import archives, holdings
+from tests import archives, clusters, holdings
 
 pytestmark = pytest.mark.requirement("DMS-DBB-REQ-0035")
 
@@ -31,9 +31,20 @@ pytestmark = pytest.mark.requirement("DMS-DBB-REQ-0035")
 @pytest.fixture
 def endpoint(tmp_path: Path, data: Path) -> Iterator[Endpoint]:
     """An archive of 30 files in two stores; one copy is bad, another file has no good copy."""
+    yield from ailing(tmp_path, data, None)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
+def either(request: pytest.FixtureRequest, tmp_path: Path, data: Path) -> Iterator[Endpoint]:
+    """The same, with its ledger in each kind of database."""
+    yield from ailing(tmp_path, data, None if request.param == "sqlite" else clusters.database(tmp_path))
+
+
+def ailing(tmp_path: Path, data: Path, database: str | None) -> Iterator[Endpoint]:
     (tmp_path / "second").mkdir()
     stores = (f"second=file://{tmp_path / 'second'}",)
-    with archives.make(tmp_path / "home", data, reserve=0, stores=stores, copies=("second",)) as made:
+    settings: dict[str, Any] = {"stores": stores, "copies": ("second",), "database": database}
+    with archives.make(tmp_path / "home", data, reserve=0, **settings) as made:
         holdings.fill(made, tmp_path, 30, random.Random(1))
         check(made)
         for store, number in (("main", 3), ("main", 4), ("second", 4)):
@@ -55,7 +66,8 @@ def ran(endpoint: Endpoint, *verb: str) -> str:
     """What a verb prints, run in this process."""
     config = endpoint.config
     settings = {"ARCHIVE_HOME": str(config.home), "ARCHIVE_DESCRIPTIONS": str(config.descriptions)}
-    settings |= {"ARCHIVE_STORES": " ".join(config.stores), "ARCHIVE_COPIES": "second", "COLUMNS": "150"}
+    settings |= {"ARCHIVE_DATABASE": config.database or "", "ARCHIVE_STORES": " ".join(config.stores)}
+    settings |= {"ARCHIVE_COPIES": "second", "COLUMNS": "150"}
     done = CliRunner(env=settings | {"ARCHIVE_RESERVE": "0"}).invoke(archive, verb, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.stdout
@@ -69,8 +81,8 @@ def said(endpoint: Endpoint, *verb: str) -> Any:
 # --- one set of facts -----------------------------------------------------------------------------
 
 
-def test_all_faces_tell_the_same(endpoint: Endpoint) -> None:
-    found = condition(endpoint)
+def test_all_faces_tell_the_same(either: Endpoint) -> None:
+    found = condition(either)
     assert (found.whole.files, found.whole.gone, found.whole.declared) == (30, 1, 0)
     counts = {(each.store, each.state): each.files for each in found.kept}
     assert counts == {("main", "present"): 28, ("main", "bad"): 2, ("second", "present"): 29, ("second", "bad"): 1}
@@ -78,11 +90,11 @@ def test_all_faces_tell_the_same(endpoint: Endpoint) -> None:
     assert at_risk == [(uri(4), "main", 0), (uri(4), "second", 0), (uri(3), "main", 1)]
     assert all(each.deep is not None and each.deep.ended for each in found.stores)
     assert found.oldest_age is not None
-    told = said(endpoint, "status")
+    told = said(either, "status")
     assert told["whole"] == {"files": 30, "gone": 1, "declared": 0, "oldest": found.whole.oldest, "read": 29}
     assert told["kept"] == json.loads(json.dumps(found.facts()["kept"]))
     assert told["copies"] == {"present": 57, "bad": 3}
-    messages = [each.message for each in diagnosis.examine(endpoint.config) if each.check == "files"]
+    messages = [each.message for each in diagnosis.examine(either.config) if each.check == "files"]
     assert messages[0].startswith("57 stored files are present; the oldest check")
     assert messages[1:] == ["3 stored files are bad."]
 
@@ -130,13 +142,13 @@ def test_only_a_person_gives_up_a_file_and_only_one_that_nobody_has(endpoint: En
     assert uri(4) not in [subject for _, subject in holdings.incidents_of(endpoint)]
 
 
-def test_what_turns_up_again_is_not_lost(endpoint: Endpoint, tmp_path: Path) -> None:
-    giving_up.declare(endpoint, [uri(4)], reason="gone")
+def test_what_turns_up_again_is_not_lost(either: Endpoint, tmp_path: Path) -> None:
+    giving_up.declare(either, [uri(4)], reason="gone")
     ran(
-        endpoint,
+        either,
         *("ingest", str(tmp_path / "night"), "--type", "other", "--release", "sp_test", "--collection", "notes"),
     )
-    found = condition(endpoint)
+    found = condition(either)
     assert (found.whole.gone, found.whole.declared) == (0, 0)
 
 

@@ -53,6 +53,7 @@ def databases(endpoint: Endpoint) -> set[str]:
         return set(connection.execute(sa.text("SELECT datname FROM pg_database")).scalars())
 
 
+@pytest.mark.requirement("DMS-DBB-REQ-0023")
 @pytest.mark.parametrize("whole", [False, True])
 def test_the_newest_backup_comes_back_and_its_time_is_told(endpoint: Endpoint, tmp_path: Path, whole: bool) -> None:
     before, there = archives.snapshot(endpoint)["files"], databases(endpoint)

@@ -26,7 +26,7 @@ from archive.ledger import arrivals, incidents, rounds, underway
 from archive.ledger.arrivals import Arrival
 from archive.ledger.rounds import Copy
 from archive.serving import Load
-from tests import archives, holdings
+from tests import archives, clusters, holdings
 from tests.buckets import BUCKET, KEY, SECRET, Buckets
 
 pytestmark = pytest.mark.requirement("DMS-DBB-REQ-0035")
@@ -57,9 +57,20 @@ def endpoint(tmp_path: Path, data: Path) -> Iterator[Endpoint]:
 @pytest.fixture
 def doubled(tmp_path: Path, data: Path) -> Iterator[Endpoint]:
     """An archive whose files lie in two stores."""
-    (tmp_path / "second").mkdir()
-    stores = (f"second=file://{tmp_path / 'second'}",)
-    with archives.make(tmp_path / "home", data, reserve=0, stores=stores, copies=("second",)) as made:
+    yield from in_two_stores(tmp_path, data, None)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
+def either(request: pytest.FixtureRequest, tmp_path: Path, data: Path) -> Iterator[Endpoint]:
+    """The same, with its ledger in each kind of database."""
+    yield from in_two_stores(tmp_path, data, None if request.param == "sqlite" else clusters.database(tmp_path))
+
+
+def in_two_stores(folder: Path, data: Path, database: str | None) -> Iterator[Endpoint]:
+    (folder / "second").mkdir()
+    stores = (f"second=file://{folder / 'second'}",)
+    settings: dict[str, Any] = {"stores": stores, "copies": ("second",), "database": database}
+    with archives.make(folder / "home", data, reserve=0, **settings) as made:
         yield made
 
 
@@ -98,25 +109,25 @@ def test_a_dry_run_finds_the_same_and_changes_nothing(doubled: Endpoint, tmp_pat
     harmed = holdings.damage(lying(doubled), 0.06, chance)
     before = archives.snapshot(doubled)
     report = check(doubled, deep=True, repair=True, dry_run=True)
-    assert accused(report) == harmed.keys()
+    assert accused(report) == harmed.keys() == {each.copy.uri for each in report.mended}
     assert archives.snapshot(doubled) == before
 
 
 # --- mending --------------------------------------------------------------------------------------
 
 
-def test_what_is_wrong_is_made_again_from_another_store(doubled: Endpoint, tmp_path: Path) -> None:
+def test_what_is_wrong_is_made_again_from_another_store(either: Endpoint, tmp_path: Path) -> None:
     chance = random.Random(5)
-    sent = holdings.fill(doubled, tmp_path, 400, chance)
-    harmed = holdings.damage(lying(doubled), 0.008, chance)
-    report = check(doubled, deep=True, repair=True)
+    sent = holdings.fill(either, tmp_path, 400, chance)
+    harmed = holdings.damage(lying(either), 0.008, chance)
+    report = check(either, deep=True, repair=True)
     assert {each.copy.uri for each in report.mended} == harmed.keys() == accused(report)
     assert {each.source for each in report.mended} == {"another store"}
-    assert set(holdings.states(doubled).values()) == {"present"}
-    assert {uri: path.read_bytes() for uri, path in lying(doubled).items()} == sent
-    assert set(doubled.store.paths()) == set(holdings.places(doubled).values())  # what was bad is gone
-    assert holdings.incidents_of(doubled) == []
-    again = check(doubled, deep=True, repair=True)
+    assert set(holdings.states(either).values()) == {"present"}
+    assert {uri: path.read_bytes() for uri, path in lying(either).items()} == sent
+    assert set(either.store.paths()) == set(holdings.places(either).values())  # what was bad is gone
+    assert holdings.incidents_of(either) == []
+    again = check(either, deep=True, repair=True)
     assert (again.failed, again.mended, again.unmended) == (0, [], [])
 
 
@@ -245,6 +256,7 @@ def test_the_brake_counts_the_last_checks_only() -> None:
     assert brake.tripped
 
 
+@pytest.mark.requirement("DMS-DBB-REQ-0041")
 def test_a_store_whose_disk_is_not_mounted_is_left_alone(doubled: Endpoint, tmp_path: Path) -> None:
     holdings.fill(doubled, tmp_path, 10, random.Random(10))
     assert check(doubled).away is None
@@ -295,20 +307,20 @@ def test_what_nobody_names_is_told_when_it_is_old_and_stays(endpoint: Endpoint, 
 # --- going on -------------------------------------------------------------------------------------
 
 
-def test_a_limited_check_goes_on_with_what_was_not_read_for_longest(endpoint: Endpoint, tmp_path: Path) -> None:
-    sent = holdings.fill(endpoint, tmp_path, 50, random.Random(13))
-    with endpoint.ledger.read() as transaction:
+def test_a_limited_check_goes_on_with_what_was_not_read_for_longest(either: Endpoint, tmp_path: Path) -> None:
+    sent = holdings.fill(either, tmp_path, 50, random.Random(13))
+    with either.ledger.read() as transaction:
         before = [copy.uri for copy in rounds.oldest(transaction, "main", "3000", None, 100)]
-    first = check(endpoint, deep=True, limit=20)
+    first = check(either, deep=True, limit=20)
     assert (first.read, first.whole) == (20, False)
-    with endpoint.ledger.read() as transaction:
+    with either.ledger.read() as transaction:
         after = [copy.uri for copy in rounds.oldest(transaction, "main", "3000", None, 100)]
     assert after[:30] == before[20:]
-    reports = [check(endpoint, deep=True, limit=20) for _ in range(2)]
+    reports = [check(either, deep=True, limit=20) for _ in range(2)]
     assert [each.read for each in reports] == [20, 10]
     assert [each.resumed for each in reports] == [True, True]
     assert [each.whole for each in reports] == [False, True]
-    with endpoint.ledger.read() as transaction:
+    with either.ledger.read() as transaction:
         done = rounds.last(transaction, "main", deep=True, ended=True)
     assert done is not None
     assert (done.files, done.bytes) == (50, sum(map(len, sent.values())))
@@ -323,6 +335,7 @@ def test_a_limited_look_at_names_goes_on_too(endpoint: Endpoint, tmp_path: Path)
     assert [accused(each) for each in reports] == [set(), set(), {uri}]
 
 
+@pytest.mark.requirement("DMS-DBB-REQ-0041")
 def test_a_check_that_is_killed_goes_on_where_it_was(endpoint: Endpoint, tmp_path: Path) -> None:
     """Findings are entered in batches of 500: two of them were, and the third is read by the next run."""
     holdings.fill(endpoint, tmp_path, 1100, random.Random(17))

@@ -50,16 +50,15 @@ class Unmended:
 Outcome = Mended | Unmended
 
 
-def mend(endpoint: Endpoint, store: Store, sources: Sequence[Source], *, dry: bool = False) -> Iterator[Outcome]:
-    """Make all copies of a store again that are bad or absent and wanted; what became of each, as it becomes so.
+def foresee(endpoint: Endpoint, store: Store, sources: Sequence[Source], found: Sequence[Copy]) -> Iterator[Outcome]:
+    """What ``mend`` would do, if copies that were ``found`` bad or absent just now were known as such."""
+    for copy in (*_wanting(endpoint, store), *found):
+        yield _foreseen(copy, sources)
 
-    With ``dry`` nothing is done: it is told what would be.
-    """
+
+def mend(endpoint: Endpoint, store: Store, sources: Sequence[Source]) -> Iterator[Outcome]:
+    """Make all copies of a store again that are bad or absent and wanted; what became of each, as it becomes so."""
     after = -1
-    if dry:
-        for copy in _wanting(endpoint, store):
-            yield _foreseen(copy, sources)
-        return
     with _Workshop(endpoint) as workshop:
         while True:
             with endpoint.ledger.read() as transaction:

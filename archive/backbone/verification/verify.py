@@ -43,7 +43,7 @@ from archive.backbone.verification.judging import (
     is_orphan,
     judge,
 )
-from archive.backbone.verification.mending import Mended, Unmended, mend
+from archive.backbone.verification.mending import Mended, Unmended, foresee, mend
 from archive.backbone.verification.patience import Patience
 from archive.backbone.verification.remaking import Deliveries
 from archive.backbone.verification.sources import OtherStores, Source
@@ -145,7 +145,10 @@ def _repair(endpoint: Endpoint, report: Report, terms: Terms, sources: Sequence[
     report.braked |= (brakes.TRIPPED, report.store) in held
     if report.away is not None or report.braked:
         return
-    for each in mend(endpoint, endpoint.stores[report.store], sources, dry=terms.dry_run):
+    store = endpoint.stores[report.store]
+    failing = {each.copy.replica.artifact: each.copy for each in report.wrong if isinstance(each, Damaged | Missing)}
+    dry = terms.dry_run
+    for each in foresee(endpoint, store, sources, list(failing.values())) if dry else mend(endpoint, store, sources):
         match each:
             case Mended():
                 report.mended.append(each)
@@ -167,6 +170,7 @@ class _Check:
         self._brake = Brake()
         self._report = Report(store.name)
         self._left = terms.limit
+        self._failing: set[int] = set()  # files that a dry run has not entered as such
 
     def run(self) -> Report:
         report, began, rested = self._report, time.monotonic(), self._patience.rested
@@ -242,7 +246,8 @@ class _Check:
                     return
                 due = _at_once(due)
                 after = (due[-1].replica.checked or "", due[-1].replica.artifact)
-                found = [each for each in threads.map(self._deeply, due) if each is not None]
+                new = (copy for copy in due if copy.replica.artifact not in self._failing)
+                found = [each for each in threads.map(self._deeply, new) if each is not None]
                 self._report.read += len(due)
                 self._report.bytes += sum(copy.size for copy in due)
                 current = self._enter_found(current, found, len(due), "", sum(copy.size for copy in due))
@@ -316,6 +321,8 @@ class _Check:
             self._report.counts[type(finding).__name__.lower()] += 1
             if isinstance(finding, Failure | Orphan | Returned) and len(self._report.wrong) < _KEPT:
                 self._report.wrong.append(finding)
+            if isinstance(finding, Failure) and self._terms.dry_run:
+                self._failing.add(finding.copy.replica.artifact)
             if not isinstance(finding, Orphan):
                 trips |= self._brake.check(failed=isinstance(finding, Failure))
         return trips
