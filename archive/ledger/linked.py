@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, exists, func, literal, select, union_all
+from sqlalchemy import Column, ColumnElement, Connection, Row, exists, func, literal, select, tuple_, union_all
 
 from archive.ledger import schema
 from archive.ledger.bulk import among, portions
@@ -199,17 +199,26 @@ def _add_alike(transaction: Connection, known: Mapping[int, Linked]) -> None:
 def _candidates(transaction: Connection, members: Sequence[Member]) -> list[Member]:
     """All files that may be like one of ``members``."""
     product = schema.product
-    exposures = {member.exposure for member in members if member.exposure is not None}
-    detectors = {member.detector for member in members if member.exposure is not None}
-    cells = {member.cell for member in members if member.exposure is None and member.cell is not None}
-    found: list[Member] = []
-    for some in portions(sorted(exposures)):
-        by = product.c.detector.in_(sorted(filter(None, detectors))) | product.c.detector.is_(None)
-        found += _members(transaction, among(transaction, product.c.exposure, some) & by)
-    alone = product.c.exposure.is_(None)
-    for places in portions(sorted(cells)):
-        found += _members(transaction, among(transaction, product.c["_healpix_29"], places) & alone)
-    return found
+    single = sorted({(each.exposure, each.detector) for each in members if each.exposure and each.detector})
+    whole = sorted({each.exposure for each in members if each.exposure and each.detector is None})
+    cells = sorted({each.cell for each in members if each.exposure is None and each.cell is not None})
+    conditions = [
+        *(
+            among(transaction, product.c.exposure, [exposure for exposure, _ in pairs])
+            & tuple_(product.c.exposure, product.c.detector).in_(pairs)
+            for pairs in portions(single)
+        ),
+        *(among(transaction, product.c.exposure, some) & product.c.detector.is_(None) for some in portions(whole)),
+        *(
+            among(transaction, product.c["_healpix_29"], some) & product.c.exposure.is_(None)
+            for some in portions(cells)
+        ),
+    ]
+    # First the numbers, by the product's own indexes, which a join beginning with all files would not use.
+    found = [
+        each for one in conditions for each in transaction.execute(select(product.c.artifact).where(one)).scalars()
+    ]
+    return _members_with(transaction, schema.artifact.c.id, found)
 
 
 def _likeness(member: Member) -> object:
