@@ -87,7 +87,8 @@ class DuckDB(Engine):
         if limits.stop is not None:
             limits.stop.then(running.close)
         try:
-            running.start(prepared.text, prepared.parameters, _BATCH, prepared.views, brief=limits.brief)
+            brief = _schema(query.columns) if limits.brief else None
+            running.start(prepared.text, prepared.parameters, _BATCH, prepared.views, brief=brief)
         except BaseException:
             running.close()
             raise
@@ -231,10 +232,14 @@ def _spread(table: Table, rows: pa.Table, views: dict[str, pa.Table], around: tu
 
 def _exact(batches: Iterator[pa.RecordBatch], columns: Sequence[Column]) -> Iterator[pa.RecordBatch]:
     """The same batches in exactly the types that ``columns`` have between rooms."""
-    types = [arrow_type(column) for column in columns]
-    schema = pa.schema([pa.field(f"c{at}", kind) for at, kind in enumerate(types, 1)])
+    schema = _schema(columns)
     for batch in batches:
         arrays = [
-            array if array.type == kind else array.cast(kind) for array, kind in zip(batch.columns, types, strict=True)
+            array if array.type == kind else array.cast(kind)
+            for array, kind in zip(batch.columns, schema.types, strict=True)
         ]
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _schema(columns: Sequence[Column]) -> pa.Schema:
+    return pa.schema([pa.field(f"c{at}", arrow_type(column)) for at, column in enumerate(columns, 1)])

@@ -19,6 +19,7 @@ import pyarrow as pa
 from archive.engine.watch import Watch, Watched
 from archive.faults import FatalFault, Fault, TransientFault, UsageFault
 
+_FEW = 64  # rows that are taken as plain values
 _log = logging.getLogger(__name__)
 
 # What is brief is copied once more on its way, which costs less than to plan it twice.
@@ -48,21 +49,42 @@ class Running(Watched):
         batch: int,
         views: Mapping[str, pa.Table],
         *,
-        brief: bool = False,
+        brief: pa.Schema | None = None,
     ) -> None:
-        """Send the statement, which may name ``views``; raises the user's faults where the database finds them now."""
+        """Send the statement, which may name ``views``; raises the user's faults where the database finds them now.
+
+        ``brief`` are the columns of its rows if they may as well be computed at once.
+        """
 
         def visit() -> None:
             for name, table in views.items():
                 self._cursor.register(name, table)
-            if not brief:
+            if brief is None:
                 self._reader = self._cursor.sql(text, params=parameters).to_arrow_reader(batch)
                 return
             # Not lazy, but planned once instead of twice; should there be many rows, they can go to the disk.
-            self._reader = self._cursor.execute(text, parameters).to_arrow_reader(batch)
-            self._draw()
+            self._cursor.execute(text, parameters)
+            if not self._took_few(brief):
+                self._reader = self._cursor.to_arrow_reader(batch)
+                self._draw()
 
         self._inside(visit)
+
+    def _took_few(self, columns: pa.Schema) -> bool:
+        """Take the first rows as plain values, if they are such; whether they were all.
+
+        To hand few of them over as Arrow, the database takes longer than it took to find them.
+        """
+        if not all(map(_is_plain, columns.types)):
+            return False
+        rows = self._cursor.fetchmany(_FEW)
+        if rows:
+            cells = zip(*rows, strict=True)
+            arrays = [pa.array(each, kind) for each, kind in zip(cells, columns.types, strict=True)]
+            self._drawn.append(pa.record_batch(arrays, columns))
+        all_there = len(rows) < _FEW
+        self._whole = self._closed = all_there
+        return all_there
 
     def _visited(self, visit: Callable[[], Any]) -> Any:
         return visit() if self._porter is None else self._porter.submit(visit).result()
@@ -80,6 +102,11 @@ class Running(Watched):
 
     def _meaning(self, error: BaseException) -> Fault:
         return meaning(error)
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether values of the type are the same as Python's."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_string(kind))
 
 
 def give_way(niceness: int = 10) -> None:

@@ -50,6 +50,24 @@ def test_batches_are_small_enough_to_leave_early_and_have_rows(stars: World) -> 
     assert max(sizes) <= 50_000
 
 
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 200, 40_000])
+def test_what_is_computed_at_once_is_the_same_as_what_comes_bit_by_bit(stars: World, count: int) -> None:
+    values = "id, ra, CAST(mag AS REAL) AS m, id / (id - 3) AS n, SQRT(dec) AS r, 'é' || CAST(id AS VARCHAR) AS t"
+    query = stars.understood(f"select {values} from sky.stars where id < {count} order by id")
+    lazy, brief = (
+        pa.Table.from_batches([*stars.engine.run(query, stars.bindings, Limits(brief=each)).batches], LIKE)
+        for each in (False, True)
+    )
+    assert lazy.num_rows == count
+    assert brief.equals(lazy)
+
+
+LIKE = pa.schema(
+    [("c1", pa.int64()), ("c2", pa.float64()), ("c3", pa.float32()), ("c4", pa.int64()), ("c5", pa.float64()),
+     ("c6", pa.string())]
+)  # fmt: skip
+
+
 @pytest.mark.service
 def test_memory_stays_flat_however_many_rows_leave(tmp_path: Path) -> None:
     """In a process of its own, since memory is measured at its peak."""
