@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -17,10 +18,10 @@ from astropy.io import votable
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, event, select, update
 
 from archive.ledger import retention, schema
-from archive.ledger.linked import MOST
+from archive.ledger.linked import MOST, linked
 from archive.ledger.site import uri_of
 from archive.results.descriptors import DATALINK_TYPE
 from tests import clusters
@@ -364,3 +365,22 @@ def test_parts_of_tables_have_their_deliveries(archive: Imaged, uris: Mapping[st
         transaction.execute(derived.insert().values(artifact=made, source=source))
     assert ("#bias", "/files/sp_test/calib/bias.fits") in told(rows(archive, did(uris["gc_j"])))
     assert ("#derivation", "/files/sp_test/2mass/gc_2mass_j.fits") in told(rows(archive, did(uris["bias"])))
+
+
+@pytest.mark.parametrize("archive", ["sqlite"], indirect=True)  # plans of PostgreSQL depend on how much there is
+def test_no_table_is_read_whole(archive: Imaged, uris: Mapping[str, str]) -> None:
+    """However many files there are, links are found through indexes: SQLite tells how it reads each statement."""
+    asked: list[tuple[str, Any]] = []
+    with archive.endpoint.ledger.read() as transaction:
+
+        def note(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+            asked.append((statement, parameters))
+
+        event.listen(transaction, "before_cursor_execute", note)
+        linked(transaction, list(uris.values()))
+        event.remove(transaction, "before_cursor_execute", note)
+        plans = [row[3] for one in asked for row in transaction.exec_driver_sql(f"EXPLAIN QUERY PLAN {one[0]}", one[1])]
+    assert len(asked) >= 6
+    assert any("product_of_exposure" in line for line in plans)
+    tables = "artifact|product|product_input|derived_from|replica|observation|dropping"
+    assert [line for line in plans if re.fullmatch(rf"SCAN ({tables})\b.*", line)] == []
