@@ -15,6 +15,7 @@ from archive.adql.walk import every
 from archive.backbone.endpoint import Endpoint
 from archive.columns import Column
 from archive.faults import Fault, UsageFault
+from archive.inventory import Inventory
 from archive.ledger.published import Published, read_published
 from archive.query import Question, prepare, run
 from archive.releases import Release
@@ -98,7 +99,8 @@ def _listed(names: set[str]) -> str:
 
 
 def _answered(endpoint: Endpoint, question: Question, published: Published) -> _Answer:
-    result = run(prepare(question, published), endpoint.engine)
+    inventory = Inventory(endpoint.ledger, endpoint.config.editions)
+    result = run(prepare(question, published, inventory), endpoint.engine)
     try:
         digest = rows = 0
         for batch in result.batches:

@@ -84,12 +84,14 @@ class Patched:
 class Viewed:
     """Rows that are read where the ledger is: ``rows`` selects the stored columns by name.
 
-    For a region it has ``<name>_lon``, ``<name>_lat`` and ``<name>_reach``, a circle around it (degrees).
+    For a region it has ``<name>_lon``, ``<name>_lat`` and ``<name>_reach``, a circle around it (degrees). The columns
+    ``folded`` are looked up without regard to case.
     """
 
     form: Form
     rows: sa.Select[tuple[object, ...]]
     size: int
+    folded: tuple[str, ...] = ()
 
 
 Listed = Patched | Viewed

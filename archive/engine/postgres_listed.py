@@ -12,6 +12,7 @@ import threading
 import sqlalchemy as sa
 from sqlalchemy import URL, Connection
 
+from archive.columns import Column, Datatype
 from archive.engine import elements as el
 from archive.engine.listed import KEY, Form, Viewed
 from archive.engine.places import Place
@@ -53,7 +54,7 @@ class Views:
             if not _is_there(connection, name):
                 plain = connection.execution_options(no_parameters=True)
                 plain.exec_driver_sql(f"CREATE VIEW {SCHEMA}.{name} AS {text}")
-                for statement in _indexes(viewed) if self._spherical else ():
+                for statement in (*_folded(viewed), *(_indexes(viewed) if self._spherical else ())):
                     plain.exec_driver_sql(statement)
         return name
 
@@ -86,6 +87,21 @@ def _definition(viewed: Viewed) -> sa.Select[tuple[object, ...]]:
         columns += [el.Ref("s", f"{name}_{part}").label(at) for part, at in zip(PARTS, cap.names, strict=True)]
     columns += [el.Ref("s", HEALPIX).label(HEALPIX)] if form.healpix else []
     return sa.select(*columns, el.Ref("s", KEY).label(KEY)).select_from(rows)
+
+
+def _folded(viewed: Viewed) -> list[str]:
+    """Indexes of texts in lower case, in the words in which LOWER of ADQL is written."""
+    statements = []
+    for name in viewed.folded:
+        column = viewed.rows.selected_columns[name]
+        table, term = column.table.name, el.Invoke("lower", [el.As(sa.literal_column(f'"{column.name}"'), _TEXT)])
+        statements.append(
+            f'CREATE INDEX IF NOT EXISTS {table}_{name}_folded ON "{table}" ({term.compile(dialect=DIALECT)})'
+        )
+    return statements
+
+
+_TEXT = Column("", Datatype.CHAR, arraysize="*")
 
 
 def _indexes(viewed: Viewed) -> list[str]:

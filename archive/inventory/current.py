@@ -55,7 +55,7 @@ class Inventory:
         if not keys:
             return {}
         if self._ledger.is_on_server:
-            return {key: Viewed(form(key), LISTINGS[key].rows, self._size(key)) for key in keys}
+            return {key: self._viewed(key) for key in keys}
         moment = self._ledger.moment()  # before what it stands for is read
         with self._lock:
             if moment is None or any(self._moment.get(key) != moment for key in keys):
@@ -64,6 +64,9 @@ class Inventory:
         if any(max(len(each.gone), each.rows.num_rows) > MOST for each in found.values()):
             self._overdue()
         return found
+
+    def _viewed(self, key: Key) -> Viewed:
+        return Viewed(form(key), LISTINGS[key].rows, self._size(key), LISTINGS[key].folded)
 
     def _renew(self, keys: Collection[Key], moment: int | None) -> None:
         with self._ledger.read() as transaction:

@@ -41,13 +41,15 @@ _MEANT = {"%": "%25", "&": "%26", "+": "%2B", "#": "%23"}  # signs that mean som
 class Listing:
     """A table over the ledger: ``rows`` has the described columns by name, ``KEY`` and internal ones.
 
-    ``subject`` is what the keys are numbers of, see the ledger table ``changed``.
+    ``subject`` is what the keys are numbers of, see the ledger table ``changed``; ``of`` is the key of a row. Texts in
+    the columns ``folded`` are looked up without regard to case.
     """
 
     key: Key
     subject: str
     rows: Select[Any]
     of: ColumnElement[int]
+    folded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ def _obscore() -> Listing:
         .outerjoin(_product, _product.c.artifact == seen.c.artifact)
         .where(_here(_file), _not_withdrawn(_product.c.release))
     )
-    return Listing(("ivoa", "obscore"), "file", rows, seen.c.artifact)
+    return Listing(("ivoa", "obscore"), "file", rows, seen.c.artifact, folded=("obs_publisher_did",))
 
 
 def _files() -> Listing:
