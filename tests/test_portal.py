@@ -15,7 +15,14 @@ from archive.tables import Catalog
 from archive.tap.request import TapRequest
 from tests.faces import Scripted, app
 
-PAGES = ("/", "/images", "/table/dr1/star", "/table/dr1/Source%20Table", "/table/TAP_SCHEMA/columns", "/columns/dr1/star")
+PAGES = (
+    "/",
+    "/images",
+    "/table/dr1/star",
+    "/table/dr1/Source%20Table",
+    "/table/TAP_SCHEMA/columns",
+    "/columns/dr1/star",
+)
 
 
 @pytest.fixture
