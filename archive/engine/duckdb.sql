@@ -11,6 +11,10 @@ CREATE MACRO tolerance() AS 1e-12;
 CREATE MACRO rim() AS 1.7453292519943295e-14;
 CREATE MACRO on_boundary() AS 1000000;
 
+-- An exact test behind a cheap one that stands before it, too: filters are planned in half the time if DuckDB does not
+-- take the exact one apart.
+CREATE MACRO where_so(cheap, exact) AS CASE WHEN cheap THEN exact END;
+
 -- Points. separation takes half angles on both sides: exact to rounding for tiny separations and for
 -- antipodes alike. The first test of within and closer follows from the second; it is cheap, and statistics and
 -- sorted joins can use it.
@@ -119,12 +123,24 @@ CREATE MACRO polygon_in_circle(v, c) AS list_transform(
     list_transform([{'o': outline(v), 'c': c}], lambda s: CASE WHEN s.o IS NOT NULL AND s.c IS NOT NULL THEN
         {'o': s.o, 'lon': turned(s.c[1] + 180), 'p': unit(s.c[1] + 180, -s.c[2]), 'r': 180 - s.c[3]} END),
     lambda s: CASE WHEN s IS NOT NULL THEN stays_away(s.o, s.lon, s.p, s.r) END)[1];
-CREATE MACRO comes_near(o, lon, p, r) AS
-    (r >= 0 AND (inside(o.edges, o.pole, lon, p) OR boundary_distance(o.edges, p) <= r + tolerance()));
+-- A circle made ready: [1-3] its centre as a unit vector, [4] its longitude, and what tells whether a vertex or an edge is
+-- within its radius without measuring how far it is: [5] 1, or -1 for more than 90 degrees, where distances are taken from
+-- the antipode, [6] the square of the chord to the rim, [7] the sine of the radius. Vertices are the starts of edges.
+CREATE MACRO ready_circle(x, y, r) AS [
+    cos(radians(y)) * cos(radians(x)), cos(radians(y)) * sin(radians(x)), sin(radians(y)), turned(x),
+    CASE WHEN r <= 90 THEN 1 ELSE -1 END,
+    CASE WHEN r <= 90 THEN pow(2 * sin(radians(r + tolerance()) / 2), 2)
+        ELSE -pow(2 * cos(radians(least(r + tolerance(), 180)) / 2), 2) END,
+    CASE WHEN r + tolerance() < 90 THEN sin(radians(r + tolerance())) ELSE 2 END];
+CREATE MACRO gap(e, c) AS c[5] * (pow(c[1] - c[5] * e[3], 2) + pow(c[2] - c[5] * e[4], 2) + pow(c[3] - c[5] * e[5], 2));
+CREATE MACRO reaches(e, c) AS (gap(e, c) <= c[6]
+    OR (abs(side(e, c)) <= c[7] AND beside(e, array_value(c[1], c[2], c[3]))));
+CREATE MACRO comes_near(o, c) AS (inside(o.edges, o.pole, c[4], c)
+    OR list_bool_or(list_transform(o.edges, lambda e: reaches(e, c))));
 CREATE MACRO polygon_meets_circle(v, c) AS list_transform(
     list_transform([{'o': outline(v), 'c': c}], lambda s: CASE WHEN s.o IS NOT NULL AND s.c IS NOT NULL THEN
-        {'o': s.o, 'lon': turned(s.c[1]), 'p': unit(s.c[1], s.c[2]), 'r': s.c[3]} END),
-    lambda s: CASE WHEN s IS NOT NULL THEN comes_near(s.o, s.lon, s.p, s.r) END)[1];
+        {'o': s.o, 'c': ready_circle(s.c[1], s.c[2], s.c[3]), 'r': s.c[3]} END),
+    lambda s: CASE WHEN s IS NOT NULL THEN s.r >= 0 AND comes_near(s.o, s.c) END)[1];
 CREATE MACRO circle_meets_polygon(c, v) AS polygon_meets_circle(v, c);
 CREATE MACRO holds(o, p) AS inside(o.edges, o.pole, longitude(p), p);
 CREATE MACRO starts(edges) AS list_transform(edges, lambda e: start_of(e));

@@ -121,6 +121,7 @@ observation = Table(  # the columns of ObsCore 1.1 but for access_url and publis
     Column("instrument_name", String),
     Column("proposal_id", String),
     Index("observation_by_place", "_healpix_29"),
+    Index("observation_by_width", "s_fov"),
     Index("observation_by_time", "t_min", "t_max"),
     Index("observation_by_wavelength", "em_min", "em_max"),
     Index("observation_of_collection", "obs_collection", "instrument_name"),

@@ -23,6 +23,7 @@ def upgrade() -> None:
     _guards()
     _retention()
     _verification()
+    _coverage()
     _observations()
     _provenance()
     _releases()
@@ -227,13 +228,17 @@ def _releases() -> None:
     )
 
 
-def _observations() -> None:
-    """What images cover, and rows of ivoa.obscore; ``archive upgrade`` fills them."""
+def _coverage() -> None:
+    """What images cover."""
     op.create_table(
         "coverage",
         sa.Column("artifact", _ID, sa.ForeignKey("artifact.id"), primary_key=True),
         sa.Column("facts", sa.JSON, nullable=False),
     )
+
+
+def _observations() -> None:
+    """Rows of ivoa.obscore; ``archive upgrade`` fills them."""
     op.create_table(
         "observation",
         sa.Column("artifact", _ID, sa.ForeignKey("artifact.id"), primary_key=True),
@@ -285,6 +290,7 @@ def _observations() -> None:
         sa.Column("instrument_name", sa.String),
         sa.Column("proposal_id", sa.String),
         sa.Index("observation_by_place", "_healpix_29"),
+        sa.Index("observation_by_width", "s_fov"),
         sa.Index("observation_by_time", "t_min", "t_max"),
         sa.Index("observation_by_wavelength", "em_min", "em_max"),
         sa.Index("observation_of_collection", "obs_collection", "instrument_name"),
