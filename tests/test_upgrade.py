@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -17,13 +17,21 @@ from archive.backbone.endpoint import Endpoint
 from archive.cli import archive
 from archive.config import Config
 from archive.faults import FatalFault, NotFound, TransientFault
-from archive.ledger import files, schema
+from archive.ledger import Ledger, collections, files, finding, schema
 from archive.ledger.connections import connected
 from archive.ledger.migrations import migrate
 from archive.ledger.querylog import LAYOUT as QUERIES
 from tests import clusters
 
 ENDED = "2020-01-01T00:00:00.000000Z"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
+def urls(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
+    """Gives the URL of an empty database for a name."""
+    if request.param == "sqlite":
+        return lambda name: f"sqlite:///{tmp_path}/{name}.sqlite"
+    return lambda name: clusters.empty(tmp_path / name)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
@@ -57,6 +65,28 @@ def test_an_old_archive_is_refused_until_it_is_upgraded(config: Config) -> None:
         found = files.find(transaction, ["archive://archive.test/a.csv"])
         assert found["archive://archive.test/a.csv"].artifact.here.path == "a.csv"
     assert upgrading.upgrade(config) == upgrading.Upgraded((), None)
+
+
+def test_files_of_layout_two_are_in_runs(urls: Callable[[str], str]) -> None:
+    """What came in before there were collections is found by the run that it came into."""
+    url = urls("ledger")
+    migrate(url, schema.LAYOUT, to=2)
+    facts = {"size": 3, "media_type": "text/csv", "registered": ENDED}
+    engine = connected(url, pooled=False)
+    with engine.execution_options(archive_writes=True).begin() as connection:
+        for number, collection in enumerate(["raw", "raw", "night/one"], start=1):
+            path = f"{number}.csv"
+            _insert(connection, "artifact", id=number, uri=f"archive://archive.test/{path}", sha256="0" * 64, **facts)
+            copy = {"store": "main", "path": path, "has": "present", "want": "keep", "adopted": False}
+            _insert(connection, "replica", artifact=number, **copy)
+            told = {"type": "other", "release": "dr1", "collection": collection, "metadata": {}, "revision": 1}
+            _insert(connection, "product", artifact=number, **told)
+    migrate(url, schema.LAYOUT)
+    with closing(Ledger.open(url)) as ledger, ledger.read() as transaction:
+        runs = [(each.name, each.kind, each.created) for each in collections.all_of(transaction)]
+        found = [hit.uri for hit in finding.find(transaction, finding.Criteria(release="dr1", collection="raw"))]
+    assert runs == [("dr1/night/one", "run", ENDED), ("dr1/raw", "run", ENDED)]
+    assert found == ["archive://archive.test/1.csv", "archive://archive.test/2.csv"]
 
 
 def test_sqlite_files_are_kept_as_they_were(tmp_path: Path) -> None:
