@@ -35,7 +35,7 @@ def among(transaction: Connection, column: Column[Any], values: Sequence[Any]) -
     """Whether ``column`` has one of many ``values``: on PostgreSQL one parameter, since each costs much there."""
     if transaction.dialect.name == "postgresql":
         return column == any_(bindparam(None, list(values), ARRAY(column.type)))
-    return column.in_(values)
+    return column.in_(bindparam(None, list(values), column.type, expanding=True))  # each value for itself costs more
 
 
 class Encoded(str):

@@ -153,7 +153,10 @@ def _add_inputs(transaction: Connection, known: Mapping[int, Linked]) -> None:
     )
     rows: list[Row[Any]] = []
     for some in portions(list(known)):
-        of_these = union_all(told.where(inputs.c.artifact.in_(some)), parts.where(derived.c.artifact.in_(some)))
+        of_these = union_all(
+            told.where(among(transaction, inputs.c.artifact, some)),
+            parts.where(among(transaction, derived.c.artifact, some)),
+        )
         rows += transaction.execute(of_these.order_by("artifact", "role", "uri")).all()
     members = {each.uri: each for each in _members_with(transaction, artifact.c.uri, (row.uri for row in rows))}
     for row in rows:
@@ -171,7 +174,9 @@ def _add_derived(transaction: Connection, known: Mapping[int, Linked]) -> None:
     parts = select(derived.c.source, literal(_PARTS).label("role"), derived.c.artifact)
     pairs: list[Row[Any]] = []
     for some in portions(list(known)):
-        both = union_all(told.where(sources.c.id.in_(some)), parts.where(derived.c.source.in_(some))).subquery()
+        both = union_all(
+            told.where(among(transaction, sources.c.id, some)), parts.where(among(transaction, derived.c.source, some))
+        ).subquery()
         place = func.row_number().over(partition_by=both.c.source, order_by=both.c.artifact)
         first = select(both, place.label("place")).subquery()
         pairs += transaction.execute(select(first).where(first.c.place <= MOST)).all()
