@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 
 from archive.backbone.endpoint import Endpoint
 from archive.documents import near
@@ -58,7 +57,7 @@ def find(endpoint: Endpoint, criteria: Criteria, most: int | None = None) -> Fou
     """The files that fulfil ``criteria``, at most so many."""
     with endpoint.ledger.read() as transaction:
         stop = None if most is None else most + 1
-        hits = tuple(islice(finding.find(transaction, criteria), stop))
+        hits = tuple(finding.find(transaction, criteria, stop))
     return FoundFiles(hits[:most], most is not None and len(hits) > most)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,8 @@ WIDE = 2.0
 """Degrees: footprints that reach further are looked through one by one."""
 
 _LONG: ColumnElement[int] = literal_column("1")  # days: what lasts longer has an index of its own
-_BATCH = 2000
+_BATCH = 2000  # rows
+_PIECE = 500  # numbers in one statement
 
 OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
@@ -103,15 +104,17 @@ class Hit:
     metadata: Mapping[str, Any] = field(repr=False, hash=False)
 
 
-def find(transaction: Connection, criteria: Criteria) -> Iterator[Hit]:
-    """The files that fulfil ``criteria``, in the order in which they were registered."""
+def find(transaction: Connection, criteria: Criteria, most: int | None = None) -> Iterator[Hit]:
+    """The files that fulfil ``criteria``, in the order in which they were registered; at most so many.
+
+    Their numbers are found first: to sort and to cut these costs little.
+    """
     asked = _asked().order_by(schema.product.c.artifact)
-    if criteria.area is None:
+    if criteria.area is None and most is None:
         yield from _hits(transaction, asked.where(*_conditions(transaction, criteria)))
         return
-    for inside in _in_area(transaction, criteria):
-        for some in portions(inside):
-            yield from _hits(transaction, asked.where(schema.product.c.artifact.in_(some)))
+    for some in _batched(islice(numbers(transaction, criteria, most), most)):
+        yield from _hits(transaction, asked.where(schema.product.c.artifact.in_(some)))
 
 
 def count(transaction: Connection, criteria: Criteria) -> int:
@@ -122,13 +125,21 @@ def count(transaction: Connection, criteria: Criteria) -> int:
     return int(transaction.execute(asked.where(*_conditions(transaction, criteria))).scalar_one())
 
 
-def numbers(transaction: Connection, criteria: Criteria) -> Iterator[int]:
-    """The numbers of the files that fulfil ``criteria``, in the order in which they were registered."""
+def numbers(transaction: Connection, criteria: Criteria, most: int | None = None) -> Iterator[int]:
+    """The numbers of the files that fulfil ``criteria``, in the order in which they were registered. The database need
+    not look for more than ``most``.
+    """
     if criteria.area is not None:
         yield from chain.from_iterable(_in_area(transaction, criteria))
         return
     asked = _numbers().where(*_conditions(transaction, criteria)).order_by(schema.product.c.artifact)
-    yield from transaction.execute(asked).scalars()
+    yield from transaction.execute(asked.limit(most)).scalars()
+
+
+def _batched(found: Iterator[int]) -> Iterator[list[int]]:
+    """Numbers in pieces that one statement takes, each when it is asked for."""
+    while some := list(islice(found, _PIECE)):
+        yield some
 
 
 def _hits(transaction: Connection, asked: Select[Any]) -> Iterator[Hit]:
