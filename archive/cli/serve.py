@@ -34,6 +34,7 @@ _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn's own sign of life, a
 _MEMORY_PERCENT = 60  # of the machine's, for the queries of all processes together
 _TRIES = 10  # of a process that begins
 _BETWEEN = 0.5  # seconds
+_YOUNG = 10_000  # objects made since Python last looked for those that hold only each other
 _FIRST_QUERY = "SELECT table_name, description FROM TAP_SCHEMA.tables"
 
 
@@ -65,7 +66,10 @@ class _Server(BaseApplication):
         """
         for _ in range(_TRIES):
             try:
-                return create_app(self._archive)
+                made = create_app(self._archive)
+                gc.freeze()  # what is there by now stays: requests need not have it looked through again and again
+                gc.set_threshold(_YOUNG)
+                return made
             except TransientFault as fault:
                 _log.warning("this process cannot serve yet: %s", fault)
             time.sleep(_BETWEEN)
@@ -153,6 +157,7 @@ def _options(address: str, workers: int, threads: int) -> dict[str, Any]:
 def _let_go(_: object, worker: Any) -> None:
     """Drop the application while the interpreter is whole; what only falls with it complains on its way."""
     worker.wsgi = worker.app.callable = None
+    gc.unfreeze()
     gc.collect()
 
 
