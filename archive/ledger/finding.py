@@ -242,7 +242,11 @@ def _during(time: Interval) -> ColumnElement[bool]:
         return began
     short = and_(began, product.c.t_min >= low - 1, ends >= low)
     long = and_(product.c.t_max - product.c.t_min >= _LONG, began, product.c.t_max >= low)
-    return or_(short, long)
+    if high is None:
+        return or_(short, long)
+    # A search for each, since SQLite would rather go through all files than by two indexes.
+    searches = (select(product.c.artifact).where(each).correlate(None) for each in (short, long))
+    return product.c.artifact.in_(union(*searches))
 
 
 def _near(area: Area) -> ColumnElement[bool]:
