@@ -27,7 +27,7 @@ from archive.adql.tree import (
     Number,
     Or,
 )
-from archive.sky import Circle, Interval, Polygon, Range
+from archive.sky import Circle, Interval, Outline, Polygon, Range
 
 KINDS = ("image", "cube")
 """What is found: SIA 2.0 is for images and cubes."""
@@ -163,21 +163,22 @@ def _literal(value: str | int) -> Expression:
 
 
 def _meets(shape: Shape) -> list[Condition]:
-    """Whether an image has a point in common with a shape: by its footprint; else, if it is wide, by a circle as wide
-    around its position; else by that.
+    """Whether an image has a point in common with a shape: by its footprint; else, if it is wide, if circles around
+    both have one; else by its position.
     """
     position, region, width = (_column("s_ra"), _column("s_dec")), _column("s_region"), _column("s_fov")
     parts = _parts(shape)
     if parts is None:
         return [IsNull(position[0], negated=True)]
-    point = Call(Identifier("POINT"), position)
-    around = Call(Identifier("CIRCLE"), (*position, Binary("/", width, Number(2.0))))
-    alone = IsNull(region)
+    point, alone = Call(Identifier("POINT"), position), IsNull(region)
     found: list[Condition] = []
-    for part in parts:
+    for part, around in parts:
+        place = (Number(around.lon), Number(around.lat))
+        far = Binary("+", Number(around.radius), Binary("/", width, Number(2.0)))
+        near = Comparison("<=", Call(Identifier("DISTANCE"), (*position, *place)), far)
         found.append(_holds("INTERSECTS", part, region))
         found.append(And((alone, _holds("CONTAINS", point, part))))
-        found.append(And((Comparison(">", width, Number(_WIDE)), alone, _holds("INTERSECTS", part, around))))
+        found.append(And((Comparison(">", width, Number(_WIDE)), alone, near)))
     return found
 
 
@@ -185,19 +186,24 @@ def _holds(function: str, left: Expression, right: Expression) -> Comparison:
     return Comparison("=", Call(Identifier(function), (left, right)), Number(1))
 
 
-def _parts(shape: Shape) -> list[Expression] | None:
-    """A shape as geometry of ADQL, of which any part will do; None if it is the whole sky."""
+def _parts(shape: Shape) -> list[tuple[Expression, Circle]] | None:
+    """A shape as geometry of ADQL, of which any part will do, with circles around them; None if it is all the sky."""
     match shape:
         case Circle(lon, lat, radius):
-            return None if radius >= 180 else [_called("CIRCLE", [lon, lat, radius])]
+            return None if radius >= 180 else [(_called("CIRCLE", [lon, lat, radius]), shape)]
         case Polygon(vertices):
-            return [_called("POLYGON", [part for vertex in vertices for part in vertex])]
+            return [_outlined(vertices)]
         case Range(west, east, south, north):
             if east - west >= 360 and south <= -_POLE and north >= _POLE:
                 return None
             stretches = _stretches(*_widened(west, east))
             south, north = _widened(south, north)
-            return [_sector(*each, max(south, -_POLE), min(north, _POLE)) for each in stretches]
+            return [_outlined(_sector(*each, max(south, -_POLE), min(north, _POLE))) for each in stretches]
+
+
+def _outlined(vertices: Sequence[tuple[float, float]]) -> tuple[Expression, Circle]:
+    (lon, lat), radius = Outline(vertices).cap()
+    return _called("POLYGON", [part for vertex in vertices for part in vertex]), Circle(lon, lat, radius)
 
 
 def _widened(low: float, high: float) -> tuple[float, float]:
@@ -212,14 +218,14 @@ def _stretches(west: float, east: float) -> Iterator[tuple[float, float]]:
     return ((west + width * part, west + width * (part + 1)) for part in range(count))
 
 
-def _sector(west: float, east: float, south: float, north: float) -> Expression:
-    """Part of a range as a polygon. Edges along parallels are no great circles, so they get many vertices."""
+def _sector(west: float, east: float, south: float, north: float) -> list[tuple[float, float]]:
+    """The vertices of part of a range. Edges along parallels are no great circles, so they get many vertices."""
     steps = [west + (east - west) * step / _STEPS for step in range(_STEPS + 1)]
     middle = [south + (north - south) * step / 4 for step in (1, 2, 3)]  # no edge may be half a turn
     lower = [(lon, south) for lon in steps] if south > -_POLE else [(west, south)]
     upper = [(lon, north) for lon in reversed(steps)] if north < _POLE else [(west, north)]
     vertices = [*lower, *((east, lat) for lat in middle), *upper, *((west, lat) for lat in reversed(middle))]
-    return _called("POLYGON", [part for lon, lat in vertices for part in (lon % 360.0, lat)])
+    return [(lon % 360.0, lat) for lon, lat in vertices]
 
 
 def _called(function: str, numbers: Sequence[float]) -> Expression:

@@ -122,6 +122,8 @@ def meets(row: Observation, shape: Circle | Polygon | Range) -> bool | None:
     if isinstance(shape, Range):
         return _meets_range(row, shape)
     other = (shape.lon, shape.lat, shape.radius) if isinstance(shape, Circle) else _flat(shape)
+    if row.s_region is None and row.s_fov is not None and isinstance(shape, Polygon):
+        return None  # circles around both decide
     if row.s_region is not None:
         return plain_sphere.overlap(_flat(row.s_region), other)
     place = (row.s_ra, row.s_dec)

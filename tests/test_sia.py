@@ -200,7 +200,7 @@ def test_every_parameter_is_tried() -> None:
     assert set(VALUES) == set(PLAIN) == set(PARAMETERS)
 
 
-@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example((("POS", "RANGE -Inf +Inf -Inf +Inf"),))
 @example((("POS", "RANGE 0 360 89 90"),))
 @example((("POS", "RANGE 350 10 -5 5"), ("POS", "CIRCLE 120 -30 1")))
