@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from archive import onward, repeats, standing
+from archive import onward, regions, repeats, standing
 from archive.adql import bound, parse, resolve, tree
 from archive.adql.adapt import adapt
 from archive.adql.resolve import expand
@@ -149,7 +149,7 @@ def prepare(question: Question, published: Published, inventory: Inventory | Non
     query = adapt(resolve(parsed, _with_uploads(catalog, question.uploads)), expand)
     _check_shown(question, query, published)
     obstacle = repeats.obstacle(parsed, query, uploads=bool(question.uploads), kept=published.states.keys())
-    token = None if obstacle else repeats.token_of(query, name, catalog, published, question.at)
+    token = None if obstacle else question.at or repeats.token_of(query, name, catalog, published)
     if question.begin is not None:
         token, obstacle = None, obstacle or "it goes on where another one was cut"
         query = onward.after(query, question.begin)
@@ -205,13 +205,14 @@ def _row_limit(question: Question, query: bound.Bound) -> int | None:
 
 def _columns_only(question: Question, query: bound.Bound) -> Result:
     """The answer to MAXREC=0 (DALI 1.1 section 3.4.4): columns, no rows, the overflow mark; nothing is run."""
-    return Result(query.columns, iter(()), overflowed=True, notes=query.notes, query=question.text or None)
+    columns = regions.all_told(query.columns)
+    return Result(columns, iter(()), overflowed=True, notes=query.notes, query=question.text or None)
 
 
 def _result(prepared: Prepared, stream: Stream, limit: int | None) -> Result:
     question, query = prepared.question, prepared.query
     result = Result(
-        columns=stream.columns,
+        columns=regions.all_told(stream.columns),
         batches=iter(()),
         close=stream.close,
         notes=query.notes,
@@ -221,10 +222,8 @@ def _result(prepared: Prepared, stream: Stream, limit: int | None) -> Result:
         obstacle=prepared.obstacle,
         digest=Digest(repeats.computed(query)),
     )
-    if limit is not None:
-        result.batches = _cut(stream, limit, result, query)
-    else:
-        result.batches = stream.batches
+    batches = stream.batches if limit is None else _cut(stream, limit, result, query)
+    result.batches = regions.rows_told(stream.columns, batches)
     return result
 
 

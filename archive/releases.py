@@ -11,6 +11,7 @@ A release is described by ``<name>.yaml`` in the Felis key set (``felis``) and b
         position: [ra, dec]            # where a row is on the sky, ICRS degrees
         ids: {star_id: release}        # release, exposure or external
     versions: []           # how later versions of the schema show the same rows (see ``versions``)
+    differences: {}        # in which aspects it does not answer as all others do, and why (DMS-DBB-REQ-0055)
 
 An ID of scope ``release`` is a 64-bit number whose bits from ``ID_SHIFT`` upwards are the release's block, so that
 no two releases ever hand out the same ID (DMS-DBB-REQ-0031); an ``exposure`` ID is the same in every release; an
@@ -55,9 +56,23 @@ class Kind(StrEnum):
     STANDING = "standing"
 
 
+class Aspect(StrEnum):
+    """In what all releases answer alike, whatever their age (DMS-DBB-REQ-0055)."""
+
+    CONE = "cone"  # rows are found by their place on the sky
+    REPEAT = "repeat"  # an answer can be had again by its token
+    METADATA = "metadata"  # columns are described alike in answers, TAP_SCHEMA and the list of tables
+    ORDER = "order"  # TOP and OFFSET in the order of the primary key
+    JOIN = "join"  # tables are joined by their keys
+    FORMATS = "formats"  # the same rows in every format
+
+
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A schema and what an archive has to know of it; ``documents`` are the files it was read from, verbatim."""
+    """A schema and what an archive has to know of it; ``documents`` are the files it was read from, verbatim.
+
+    ``differences`` tells for each aspect in which it may not answer as all releases do, why.
+    """
 
     schema: Schema
     kind: Kind
@@ -66,6 +81,7 @@ class Release:
     groups: tuple[Group, ...] = ()
     checks: tuple[Check, ...] = ()
     versions: tuple[Version, ...] = ()
+    differences: Mapping[Aspect, str] = field(default_factory=dict)
     documents: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -262,11 +278,26 @@ def _with_facts(described: Described, version: str, facts: Block, thorough: bool
     if re.search(r"_v\d+\Z", schema.name):
         facts.wrong("schema", f"'{schema.name}' is named like a pinned version.", "Choose another name.")
     versions = read_versions(replace(schema, tables=tables), facts, thorough=thorough)
+    differences = _differences(facts)
     facts.close()
-    return Release(replace(schema, tables=tables), kind, version, block, described.groups, described.checks, versions)
+    shown = replace(schema, tables=tables)
+    return Release(shown, kind, version, block, described.groups, described.checks, versions, differences)
 
 
 MOST_BLOCKS = 127
+
+
+def _differences(facts: Block) -> dict[Aspect, str]:
+    reasons = facts.block("differences")
+    if reasons is None:
+        return {}
+    known = [aspect for aspect in Aspect if aspect in reasons]
+    found = {aspect: reasons.text(aspect, required=True) or "" for aspect in known}
+    for name in reasons:
+        if name not in known:
+            remedy = near(name, Aspect) or f"One of: {', '.join(Aspect)}."
+            reasons.wrong(name, f"'{name}' is nothing that a release could differ in.", remedy)
+    return found
 
 
 def _table_facts(schema: Schema, facts: Block) -> dict[str, Block]:

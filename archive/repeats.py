@@ -8,6 +8,7 @@ ever added to a release; so with its token a query gives the same rows at any la
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from urllib.parse import quote, unquote
 
 from archive import onward
 from archive.adql import bound, tree
+from archive.adql.functions import RANDOM
 from archive.adql.walk import every
 from archive.engine.contract import SINCE
 from archive.faults import TransientFault, UsageFault
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 _FORM = "1"
 _HASH = 16  # hexadecimal digits
+_MEANINGLESS = re.compile(r"""('[^']*'|"[^"]*")|(?:\s|--[^\r\n]*)+""")  # but what stands in quotes, which is the group
 _SOON = 60  # seconds after which an endpoint that is behind may have come up
 _LATER = 3600
 
@@ -121,19 +124,17 @@ def _at(schema: Schema, pinned: Schema | None, version: int) -> Schema:
 
 
 def hash_of(text: str, language: str) -> str:
-    """What a token calls a query by; white space does not count."""
-    return hashlib.sha256(" ".join((language, *text.split())).encode()).hexdigest()[:_HASH]
+    """What a token calls a query by; comments and how much white space there is do not count, but in quotes."""
+    told = _MEANINGLESS.sub(lambda found: found[1] or " ", text).strip()
+    return hashlib.sha256(f"{language} {told}".encode()).hexdigest()[:_HASH]
 
 
-def token_of(query: bound.Bound, of: str, catalog: Catalog, published: Published, at: Token | None) -> Token:
-    """The token of an answer to ``query``, whose text has the hash ``of``; ``at`` is the one it was asked with."""
+def token_of(query: bound.Bound, of: str, catalog: Catalog, published: Published) -> Token:
+    """The token of an answer to ``query`` as things are; its text has the hash ``of``."""
     states: dict[str, dict[str, int]] = {}
     for table in sorted(query.tables.values(), key=lambda table: table.key):
         if (state := published.states.get(_rows_of(table))) is not None:
             states.setdefault(table.schema, {})[table.name] = state
-    if at is not None:
-        for (schema, name), state in at.states().items():
-            states.setdefault(schema, {})[name] = state
     versions = {schema.name: schema.version for schema in catalog.schemas}
     return Token(of, tuple(Shown(name, versions[name], tuple(each.items())) for name, each in states.items()))
 
@@ -142,13 +143,15 @@ def states_asked(query: bound.Bound, published: Published, at: Token) -> dict[Ke
     """The tables of ``query`` that have moved on since ``at``, and the state to go back to.
 
     Raises:
+        UsageFault: the token does not speak of just those tables: a part of it is missing, or it was made up.
         TransientFault: this endpoint has not come so far yet, or an edition was made before states could be told apart.
     """
+    if at.states().keys() != {key for key, table in query.tables.items() if _rows_of(table) in published.states}:
+        raise UsageFault("The token does not fit the tables of its query.", "Take it whole from the head of an answer.")
     found = {}
     for key, state in at.states().items():
-        table = query.tables.get(key)
-        if table is None or (now := published.states.get(_rows_of(table))) is None:
-            continue
+        table = query.tables[key]
+        now = published.states[_rows_of(table)]
         if now < state:
             raise TransientFault(
                 f"{table.qualified} is at state {now} here, the token says {state}.", "Ask again later.", after=_SOON
@@ -171,8 +174,9 @@ def obstacle(parsed: tree.Query, query: bound.Bound, *, uploads: bool, kept: Col
     if any(_rows_of(table) not in kept for table in query.tables.values()):
         return "it reads tables that tell how things are now"
     found: list[object] = list(every(parsed, _TELLING))
-    if any(isinstance(each, tree.Call) and each.name.text.upper() == "RAND" for each in found):
-        return "it uses RAND"
+    random = [each.name.text for each in found if isinstance(each, tree.Call) and each.name.text.lower() in RANDOM]
+    if random:
+        return f"it uses {random[0]}"
     cut = [each for each in found if isinstance(each, tree.Select | tree.SetOperation) and _is_cut(each)]
     if cut and (cut != [parsed.body] or not onward.is_ordered(query.body)):
         return "which rows it takes is left open: TOP or OFFSET without an ORDER BY in which no two rows are alike"

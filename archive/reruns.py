@@ -23,6 +23,7 @@ from archive.repeats import Token
 from archive.results import Result
 from archive.results.digest import Digest
 from archive.results.result import Foresight
+from archive.versions import stored_name
 
 _MOST = 20_000_000  # rows that are told apart one by one
 
@@ -90,7 +91,7 @@ def keep(ledger: Ledger, recorded: Answered, *, author: str, title: str) -> Save
     with ledger.write() as transaction:
         schemas = []
         for shown in Token.read(recorded.token).shown:
-            described = descriptions.find(transaction, shown.schema)
+            described = descriptions.find(transaction, stored_name(shown.schema))
             schemas.append((shown.schema, shown.version, "" if described is None else described.release.version))
         return saved.save(transaction, recorded, schemas, author=author, title=title)
 

@@ -9,6 +9,7 @@ A name never means two things: what was once a column's name in a table is never
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -81,6 +82,14 @@ def tables_of(change: Change) -> tuple[str, ...]:
 def pinned_name(schema: str, number: int) -> str:
     """The name under which one version alone can be queried: ``dr1_v1``."""
     return f"{schema}_v{number}"
+
+
+def stored_name(schema: str) -> str:
+    """The release of which ``schema`` is shown, itself or one version alone."""
+    return _PINNED.sub("", schema)
+
+
+_PINNED = re.compile(r"_v\d+\Z")  # no release may be named like that
 
 
 def unfold(schema: Schema, versions: Sequence[Version]) -> tuple[Schema, ...]:

@@ -297,6 +297,18 @@ FACT_FAULTS = {
         "long",
     ),
     "an unknown scope": (("{a: release}", "{a: local}"), "line 6, t:", "'a: local' is not known", "exposure"),
+    "an unknown difference": (
+        ("id_block: 3", "id_block: 3\ndifferences: {cones: slow}"),
+        "line 3:",
+        "'cones' is nothing that a release could differ in",
+        "'cone'?",
+    ),
+    "a difference without a reason": (
+        ("id_block: 3", "id_block: 3\ndifferences: {cone: ''}"),
+        "line 3:",
+        "'cone' is empty",
+        "Give it a value",
+    ),
     "a key without scope": (("{a: release}", "{}"), "line 5, t:", "'a' of table 't' has no ID scope", "ids: {a:"),
 }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,17 +16,19 @@ from hypothesis import strategies as st
 from archive.backbone import catalogs, publish
 from archive.backbone.endpoint import Endpoint
 from archive.config import Config
+from archive.engine.contract import SINCE
 from archive.faults import TransientFault, UsageFault
 from archive.ledger import Ledger, Site, saved
 from archive.ledger.saved import Answered
-from archive.query import Question, answer
-from archive.repeats import Shown, Token
-from archive.reruns import Verdict, newcomers, rerun
+from archive.query import Question, answer, prepare
+from archive.repeats import Shown, Token, hash_of
+from archive.reruns import Verdict, keep, newcomers, rerun
 from archive.results import Result, encode, find
 from archive.results.digest import Digest
 from tests import clusters
 from tests.archives import parquet, source
 from tests.test_versions import SAMPLE, described, move_on
+from tests.test_versions_moves import HISTORY
 
 pytestmark = pytest.mark.requirement("DMS-DBB-REQ-0030")
 
@@ -121,6 +125,12 @@ def test_what_became_of_an_answer_is_told(endpoint: Endpoint, tmp_path: Path) ->
         ("SELECT TOP 5 id FROM sp_test.source ORDER BY Band", "TOP or OFFSET"),
         ("SELECT x.id FROM (SELECT TOP 5 id FROM sp_test.source) AS x", "TOP or OFFSET"),
         ("SELECT id FROM sp_test.source WHERE RAND() < 0.5", "RAND"),
+        ("SELECT ivo_normal_random(1, 2) AS r FROM sp_test.source", "ivo_normal_random"),
+        ("SELECT id FROM sp_test.source WHERE GAVO_NORMAL_RANDOM(0, 1) > 0", "GAVO_NORMAL_RANDOM"),
+        (
+            "SELECT s.id FROM sp_test.source AS s JOIN TAP_SCHEMA.tables AS t ON t.table_index < s.n",
+            "how things are now",
+        ),
         ("SELECT table_name FROM TAP_SCHEMA.tables", "how things are now"),
     ],
 )
@@ -151,6 +161,78 @@ def test_a_token_is_for_its_own_query_and_for_what_is_here(endpoint: Endpoint) -
     later = Token(token.query, (Shown("sp_test", 2, (("source", 1),)),))
     with pytest.raises(TransientFault, match="Version 2"):
         asked(endpoint, query, at=later)
+
+
+@pytest.mark.parametrize("wrong", ["", "~sp_test.1", "~sp_test.1~.other.1", "~sp_test.1~.source.1~sp_else.1~.t.4"])
+def test_a_token_that_is_cut_or_made_up_is_refused(endpoint: Endpoint, wrong: str) -> None:
+    query = "SELECT id FROM sp_test.source"
+    with pytest.raises(UsageFault, match="does not fit the tables"):
+        asked(endpoint, query, at=Token.read(f"1~{hash_of(query, 'ADQL')}{wrong}"))
+
+
+def test_an_edition_in_which_states_cannot_be_told_apart_is_made_anew(endpoint: Endpoint, tmp_path: Path) -> None:
+    query = "SELECT id FROM sp_test.source"
+    first, rows = asked(endpoint, query)
+    grow(endpoint, tmp_path, range(100, 110))
+    published = endpoint.ledger.published()
+    ((key, edition),) = [item for item in published.editions.items() if item[0] == ("sp_test", "source")]
+    older = replace(edition, physical={name: at for name, at in edition.physical.items() if name != SINCE})
+    stale = replace(published, editions={**published.editions, key: older})
+    with pytest.raises(TransientFault, match="publish --rebuild sp_test") as raised:
+        prepare(Question(query, at=Token.read(str(first.token))), stale)
+    assert raised.value.after == 3600
+    publish.rebuild(endpoint, "sp_test")
+    _, same = asked(endpoint, query, at=Token.read(str(first.token)))
+    assert sorted(same) == sorted(rows)
+
+
+def test_a_pinned_version_has_a_token_of_its_own(tmp_path: Path) -> None:
+    """So has a query in which a column was moved here from a table that it does not name."""
+    described(tmp_path / "schema", "")
+    config = Config(home=tmp_path / "home", descriptions=tmp_path / "schema", grace=0.0)
+    with Endpoint.create(config, Site("archive.test", "Tests", "tests@archive.test")) as made:
+        for table in ("star", "field"):
+            catalogs.load(made, "dr1", table, [SAMPLE / f"dr1.{table}.parquet"])
+        publish.publish(made, "dr1")
+        move_on(made, tmp_path / "schema", HISTORY)
+        queries = {
+            "SELECT * FROM dr1_v1.star WHERE star_id < 30": "~dr1_v1.1~.star.1",
+            "SELECT star_id, neighbours FROM dr1.star WHERE star_id < 30": "~dr1.5~.field.1~.star.1",
+        }
+        recorded = {query: asked(made, query) for query in queries}
+        for query, shown in queries.items():
+            assert str(recorded[query][0].token).endswith(shown)
+        move_on(made, tmp_path / "schema", HISTORY + SIXTH)
+        for query, (first, rows) in recorded.items():
+            again, same = asked(made, query, at=Token.read(str(first.token)))
+            assert (again.token, again.columns, str(again.digest)) == (first.token, first.columns, str(first.digest))
+            assert sorted(map(str, same)) == sorted(map(str, rows))
+            kept = keep(made.ledger, record(query, first, len(rows)), author="", title="")
+            assert [version for _, _, version in kept.schemas] == ["1"]
+
+
+SIXTH = """
+  - version: 6
+    tables:
+      star:
+        rename: {neighbours: near}
+"""
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("SELECT  a\nFROM t ", "SELECT a FROM t", True),
+        ("SELECT a -- why\n FROM t", "SELECT a FROM t", True),
+        ("SELECT a -- FROM t", "SELECT a\n-- that's all", True),
+        ("SELECT a FROM t WHERE b = 'x  y'", "SELECT a FROM t WHERE b = 'x y'", False),
+        ("SELECT a FROM t WHERE b = 'it''s  --  x'", "SELECT a FROM t WHERE b = 'it''s -- x'", False),
+        ('SELECT "a  b" FROM t', 'SELECT "a b" FROM t', False),
+        ("SELECT a -- , b\n FROM t", "SELECT a -- \n, b FROM t", False),
+    ],
+)
+def test_queries_are_told_apart_by_what_they_mean(one: str, other: str, same: bool) -> None:
+    assert (hash_of(one, "ADQL") == hash_of(other, "ADQL")) is same
 
 
 def test_a_query_is_saved_once_and_found_by_id_and_token(endpoint: Endpoint) -> None:
@@ -256,6 +338,26 @@ def test_a_digest_knows_rows_whatever_their_order_and_batches(
     at = data.draw(st.integers(0, len(rows) - 1))
     changed = [*rows[:at], other, *rows[at + 1 :]]
     assert (digested(changed) == whole) == (other == rows[at])
+
+
+def test_a_digest_is_the_same_whatever_was_digested_before() -> None:
+    """In a process that has just begun: what is remembered between answers may not show."""
+    spec = importlib.util.find_spec(Digest.__module__)
+    assert spec is not None
+    assert spec.loader is not None
+    fresh = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    short, long = pa.record_batch({"band": ["g", "", None]}), pa.record_batch({"text": ["x" * 5000]})
+
+    def digested() -> str:
+        made = fresh.Digest()
+        made.add(short)
+        return str(made)
+
+    before = digested()
+    fresh.Digest().add(long)
+    assert digested() == before
+    assert before == "1a783872d5c094b40a0d85501be89c50"  # as it will be in years
 
 
 def test_last_digits_count_only_for_stored_numbers() -> None:

@@ -44,6 +44,7 @@ def asked(home: Path, *queries: str) -> None:
         ("vt_mag *", "does not fit version 1"),
         ("POINT(ra, dec)", "its expression is a POINT, the column is a number"),
         ("l + 1", "does not fit version 1"),
+        ("vt_mag + ivo_normal_random(0, 1)", "is random, so no answer could be had again"),
     ],
 )
 def test_an_expression_that_cannot_be_shown_is_told(home: Path, tmp_path: Path, expression: str, told: str) -> None:

@@ -322,6 +322,9 @@ ALIASES: dict[str, str] = {
 BY_KEY: dict[str, Function] = {function.key: function for function in FUNCTIONS}
 BY_KEY |= {alias: BY_KEY[key] for alias, key in ALIASES.items()}
 
+RANDOM = frozenset(key for key, function in BY_KEY.items() if function.key in ("rand", "ivo_normal_random"))
+"""The keys of functions that give another value with each call."""
+
 
 @dataclass(frozen=True, slots=True)
 class Key:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from archive.adql import bound
 from archive.adql.resolve import expand
 from archive.adql.types import Family, family
+from archive.adql.walk import every
 from archive.columns import Column
 from archive.faults import UsageFault
 from archive.releases import Release
@@ -38,6 +39,8 @@ def _of_version(release: Release, count: int, version: Version) -> Iterator[tupl
         except UsageFault as fault:
             yield change, f"'{change.expression}' does not fit version {version.number - 1}: {fault}"
             continue
+        if any(call.function == "rand" for call in every(made, bound.Apply)):
+            yield change, "its expression is random, so no answer could be had again."
         if trouble := _misfit(made, change.column):
             yield change, trouble
 

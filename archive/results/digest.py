@@ -137,12 +137,13 @@ def _chained(items: npt.NDArray[np.unsignedinteger], bounds: npt.NDArray[np.int6
     return chained
 
 
-_powers = np.ones(1, np.uint64)
+_powers = np.cumprod(np.full(1024, _STEP), dtype=np.uint64)
 
 
 def _weights(length: int) -> Words:
     """Powers of ``_STEP``, at least ``length`` of them."""
     global _powers
-    if len(_powers) < length:
-        _powers = np.cumprod(np.full(max(1024, 2 * length), _STEP), dtype=np.uint64)
-    return _powers
+    powers = _powers  # which another thread may replace meanwhile
+    if len(powers) < length:
+        _powers = powers = np.cumprod(np.full(2 * length, _STEP), dtype=np.uint64)
+    return powers
