@@ -93,13 +93,23 @@ class Desk:
         """The job has ended; called by whoever wrote that, once."""
         self._note(ending)
 
-    def write(self, name: str, media: str, extension: str, chunks: Iterable[bytes]) -> None:
-        """Store a result of the job under ``name``; nobody sees it before the job is COMPLETED."""
+    def write(
+        self,
+        name: str,
+        media: str,
+        extension: str,
+        chunks: Iterable[bytes],
+        token: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """Store a result of the job under ``name``; nobody sees it before the job is COMPLETED.
+
+        ``token`` gives what it can be had again with; it is asked once all is written.
+        """
         file = f"{name}.{extension}"
         size = self._jobs.folders.write(self.job.id, file, chunks, self._jobs.terms.result)
         if self.fault is not None:
             raise self.fault
-        self.products.append(Product(name, media, file, size))
+        self.products.append(Product(name, media, file, size, token()))
 
     def end(self, stop: Stop) -> None:
         """Make the task stop; called by the watch."""

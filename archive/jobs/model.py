@@ -80,12 +80,16 @@ CONTROLS = frozenset({"PHASE", "RUNID", "EXECUTIONDURATION", "DESTRUCTION"})
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A result: its name in the job's result list, and the file that holds it (``size`` in bytes)."""
+    """A result: its name in the job's result list, and the file that holds it (``size`` in bytes).
+
+    ``token`` is what it can be had again with; None if it cannot.
+    """
 
     name: str
     media: str
     file: str
     size: int
+    token: str | None = None
 
 
 _KINDS: tuple[type[Fault], ...] = (UsageFault, NotFound, TransientFault, FatalFault)

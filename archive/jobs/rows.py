@@ -45,8 +45,8 @@ def parameters(connection: sa.Connection, job: str, folder: Path) -> tuple[Param
 def products(connection: sa.Connection, job: str) -> tuple[Product, ...]:
     """The results of a job."""
     c = tables.products.c
-    rows = connection.execute(sa.select(c.name, c.media, c.file, c.size).where(c.job == job).order_by(c.name))
-    return tuple(Product(row.name, row.media, row.file, row.size) for row in rows)
+    rows = connection.execute(sa.select(c.name, c.media, c.file, c.size, c.token).where(c.job == job).order_by(c.name))
+    return tuple(Product(row.name, row.media, row.file, row.size, row.token) for row in rows)
 
 
 def job(row: sa.Row[Any], given: tuple[Parameter, ...], made: tuple[Product, ...]) -> Job:

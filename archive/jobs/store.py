@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -253,10 +254,7 @@ class Jobs:
         with self._writing.begin() as connection:
             moved = self._move(connection, job, Phase.COMPLETED, runner, ended=self._clock(), rows=written)
             if moved and made:
-                connection.execute(
-                    sa.insert(tables.products),
-                    [{"job": job, "name": p.name, "media": p.media, "file": p.file, "size": p.size} for p in made],
-                )
+                connection.execute(sa.insert(tables.products), [{"job": job, **asdict(product)} for product in made])
         return moved
 
     def fail(self, job: str, why: Failure, *, runner: str | None = None) -> bool:

@@ -30,7 +30,7 @@ class Instant(sa.types.TypeDecorator[datetime.datetime]):
 
 metadata = sa.MetaData()
 
-LAYOUT = Layout("jobs", metadata, 1, mark="jobs")
+LAYOUT = Layout("jobs", metadata, 2, mark="jobs")
 
 jobs = sa.Table(
     "jobs",
@@ -77,6 +77,7 @@ products = sa.Table(
     sa.Column("media", sa.Text, nullable=False),
     sa.Column("file", sa.Text, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("token", sa.Text, doc="what the result can be had again with"),
 )
 
 

@@ -54,7 +54,8 @@ class TapTask:
         if not request.uploads:
             result.onward = lambda last: f"send the query again with CONTINUE={last}"
         form = request.format
-        desk.write("result", form.content_type, form.extension, encode(result, form, self._envelope(result)))
+        written = encode(result, form, self._envelope(result))
+        desk.write("result", form.content_type, form.extension, written, lambda: result.token)
 
     def _envelope(self, result: Result) -> Envelope:
         """The descriptor of DataLink, where it is known by which address users reach the service."""

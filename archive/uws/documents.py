@@ -121,11 +121,14 @@ def _error(failure: Failure) -> etree._Element:
 
 
 def _info(job: Job, place_in_queue: int | None) -> Iterable[etree._Element]:
-    """What users want to know beyond the standard: which lane, how long the queue, how far the work is."""
+    """What users want to know beyond the standard: which lane, how long the queue, how far the work is, and with what
+    a result can be had again.
+    """
     yield _OWN.lane(job.lane)
     if place_in_queue is not None:
         yield _OWN.queuePosition(str(place_in_queue))
     yield _OWN.rows(str(job.rows))
+    yield from (_OWN.token(product.token) for product in job.products if product.token is not None)
 
 
 def _nillable(name: str, text: str) -> etree._Element:

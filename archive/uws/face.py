@@ -223,6 +223,8 @@ class _Face:
             raise NotFound(f"Job {job} has just been deleted.")
         response = send_file(path, conditional=True, etag=f"{job}-{name}", download_name=product.file)
         response.content_type = product.media
+        if product.token is not None:
+            response.headers[dali.REPEAT] = product.token
         return response
 
     def error(self, job: str) -> Response:

@@ -53,6 +53,24 @@ def endless(tap: pyvo.dal.TAPService) -> Iterator[AsyncTAPJob]:
         job.delete()
 
 
+@pytest.mark.requirement("DMS-DBB-REQ-0030")
+def test_a_job_tells_what_its_result_can_be_had_again_with(site: Site, tap: pyvo.dal.TAPService) -> None:
+    """In every format: at the head of the answer, in that of its download, and in the job's jobInfo."""
+    job = tap.submit_job(BRIGHT, RESPONSEFORMAT="csv")
+    job.run().wait(timeout=60)
+    with urllib.request.urlopen(job.result_uri) as answer:
+        token, rows = answer.headers["X-Archive-Token"], answer.read()
+    assert "token" in site.get(job.url.removeprefix(f"{site.url}/"))[2].decode()
+    asked = urllib.parse.urlencode({"LANG": "ADQL", "QUERY": BRIGHT, "TOKEN": token, "FORMAT": "csv"})
+    assert site.get(f"tap/sync?{asked}")[2] == rows
+    job.delete()
+    cut = tap.submit_job("SELECT star_id FROM dr1.star", maxrec=3)
+    cut.run().wait(timeout=60)
+    with urllib.request.urlopen(cut.result_uri) as answer:
+        assert answer.headers["X-Archive-Token"] is None
+    cut.delete()
+
+
 def test_pyvo_runs_a_query_and_leaves_nothing_behind(tap: pyvo.dal.TAPService) -> None:
     before = {job.jobid for job in tap.get_job_list()}
     rows = tap.run_async(BRIGHT).to_table()
