@@ -54,7 +54,8 @@ class Column:
     """What a column is: name, VOTable type, unit (VOUnits 1.1), UCD (UCD1+ 1.6) and description.
 
     ``arraysize`` is VOTable syntax and None for scalars; text always has one (``"*"`` if unknown).
-    ``xtype`` is DALI's (timestamp, point, circle, polygon, interval, ...). Coordinates are ICRS degrees.
+    ``xtype`` is DALI's (timestamp, point, circle, polygon, interval, ...). Coordinates are ICRS degrees. Geometry that
+    is ``stcs`` goes out as text in the words of STC-S (``archive.regions``).
     """
 
     name: str
@@ -69,6 +70,7 @@ class Column:
     principal: bool = False
     std: bool = False
     indexed: bool = False
+    stcs: bool = False
 
     @property
     def is_scalar_number(self) -> bool:

@@ -79,6 +79,7 @@ _Named = TypeVar("_Named", FelisTable, FelisColumn)
 
 _VERSIONED = re.compile(r".*_v\d+\Z", re.IGNORECASE)
 _LONGEST_NAME = 128
+_S_REGION = "obscore:char.spatialaxis.coverage.support.area"  # text by its standard, ObsCore 1.1 table 1
 
 
 def _check_names(felis: FelisSchema, problems: Problems) -> None:
@@ -290,6 +291,7 @@ class _Tables:
             principal=felis.principal,
             std=felis.std,
             indexed=felis.name in leading,
+            stcs=(felis.utype or "").lower() == _S_REGION,
         )
 
     def _check_type(self, felis: FelisColumn) -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
+from archive import regions
 from archive.adql import bound
 from archive.columns import Column, Datatype
 from archive.engine.contract import Bindings, Engine, Limits
@@ -51,9 +52,9 @@ class Ahead(Foresight):
 
     def extent(self) -> Extent | None:
         body = self._query.body
-        if not _repeatable(self._query):
-            return None
         columns = self._query.columns
+        if not _repeatable(self._query) or regions.all_told(columns) != columns:
+            return None
         needs = [_needs(f"c{at}", column) for at, column in enumerate(columns, 1)]
         everything = self._whole_table()
         if everything is None or any(needs):

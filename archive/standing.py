@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from archive import inventory
+from archive import inventory, regions
 from archive.adql.tree import Identifier
 from archive.adql.words import is_reserved
 from archive.columns import arrow_type, is_regular_identifier
@@ -124,7 +124,7 @@ def _table_rows(catalog: Catalog) -> Iterator[Row]:
 def _column_rows(catalog: Catalog) -> Iterator[Row]:
     for table in catalog.tables():
         name = table_name(table)
-        for index, column in enumerate(table.columns):
+        for index, column in enumerate(regions.all_told(table.columns)):
             yield (
                 name,
                 column_name(table, column.name),

@@ -12,6 +12,7 @@ from functools import lru_cache
 from lxml import etree
 from lxml.builder import ElementMaker
 
+from archive import regions
 from archive.columns import Column
 from archive.standing import column_name, known_keys, spelled, table_name
 from archive.tables import Catalog, ForeignKey, Schema, Table
@@ -137,7 +138,7 @@ def _table_content(described: Table, catalog: Catalog, columns: bool) -> list[et
         *_optional(title=described.title, description=described.description, utype=described.utype, nrows=rows),
     ]
     if columns:
-        content += [_column(column, described) for column in described.columns]
+        content += [_column(column, described) for column in regions.all_told(described.columns)]
         content += [_foreign_key(key, described, target) for key, target in known_keys(described, catalog)]
     return content
 

@@ -47,6 +47,15 @@ def register(endpoint: Endpoint, rows: Iterable[Observation]) -> None:
         observations.add(transaction, {number: Observed({}, row) for number, row in zip(numbers, seen, strict=True)})
 
 
+def numbers_told(text: str | None) -> list[float] | None:
+    """Longitudes and latitudes in turn of an ``s_region`` as it goes out."""
+    if not text:
+        return None
+    *words, numbers = text.split(" ", 2)
+    assert words == ["POLYGON", "ICRS"]
+    return [float(number) for number in numbers.split()]
+
+
 def image(dice: random.Random, number: int) -> Observation:
     """One of them."""
     lon = (dice.choice([0.0, 120.0, 359.9]) + dice.uniform(-8, 8)) % 360

@@ -38,6 +38,7 @@ FLOORS: dict[str, float] = {
     "engine": 2,
     # 3a heart: asking
     "inventory": 2.9,
+    "regions": 2.9,
     "standing": 3,
     "access": 3,
     "turns": 3,

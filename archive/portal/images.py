@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from archive import images, visits
+from archive import images, regions, visits
 from archive.book import Book
 from archive.dali import Parameters
 from archive.faults import UsageFault
@@ -20,7 +20,7 @@ from archive.portal.skymap import Footprint, SkyMap, sky_map
 from archive.query import Question
 from archive.results import Result
 from archive.serving import Serving
-from archive.sky import Circle, Interval, Polygon
+from archive.sky import Circle, Interval
 from archive.visits import Asked
 
 MOST = 100
@@ -180,8 +180,7 @@ def _image(key: int, row: Mapping[str, Any], away: float | None) -> Image:
     name = path.rpartition("/")[2]
     where = None if row["s_ra"] is None or row["s_dec"] is None else (row["s_ra"], row["s_dec"])
     title = row["obs_title"] or row["target_name"] or row["obs_id"]
-    corners = row["s_region"]
-    outline = Polygon(tuple(zip(corners[::2], corners[1::2], strict=True))) if corners else None
+    outline = regions.polygon(row["s_region"] or "")
     return Image(
         key=key,
         name=name,

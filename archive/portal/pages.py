@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from flask import Blueprint, Response, make_response, render_template, request
 
+from archive import regions
 from archive.book import Book
 from archive.columns import Column, Datatype
 from archive.dali import Parameters, fault_headers
@@ -234,7 +235,7 @@ def _shown_column(column: Column, table: Table) -> ShownColumn:
     }
     return ShownColumn(
         column_name(table, column.name),
-        _type(column),
+        _type(regions.told(column)),
         column.unit or "",
         column.ucd or "",
         column.description,
@@ -244,7 +245,7 @@ def _shown_column(column: Column, table: Table) -> ShownColumn:
 
 def _type(column: Column) -> str:
     if column.xtype:
-        return column.xtype.upper()
+        return column.xtype.upper().removeprefix("ADQL:")
     name = _TYPES[column.datatype]
     if column.arraysize is None:
         return name

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 from flask import Request
 
+from archive import regions
 from archive.adql import moc
 from archive.adql.types import Refused
 from archive.columns import Column, Datatype, arrow_type, is_regular_identifier
@@ -131,7 +132,8 @@ def _read(name: str, content: bytes, measure: Measure) -> Upload:
     if region is not None:
         return _as_row(name, *region)
     table = read(unpacked, called, measure)
-    return Upload(Table(UPLOADS, name, table.columns, rows=table.rows.num_rows), table.rows)
+    columns, rows = regions.understood(table.columns, table.rows)
+    return Upload(Table(UPLOADS, name, columns, rows=rows.num_rows), rows)
 
 
 # --- maps -----------------------------------------------------------------------------------------
