@@ -283,7 +283,13 @@ def test_the_answer_is_a_table_of_obscore_with_ways_on(client: Client) -> None:
     names = [field.name for field in table.fields]
     assert names[:4] == ["dataproduct_type", "calib_level", "obs_collection", "obs_id"]
     region = next(field for field in table.fields if field.name == "s_region")
-    assert (region.xtype, region.utype) == ("polygon", "obscore:Char.SpatialAxis.Coverage.Support.Area")
+    assert (region.datatype, region.arraysize, region.xtype) == ("char", "*", "adql:REGION")
+    assert region.utype == "obscore:Char.SpatialAxis.Coverage.Support.Area"
+    for did, text in zip(table.array["obs_publisher_did"], table.array["s_region"], strict=True):
+        outline = BY_DID[did].s_region
+        assert seen.numbers_told(text) == (
+            None if outline is None else [part for at in outline.vertices for part in at]
+        )
     (reference,) = [param.ref for group in links.groups for param in group.entries]
     assert next(field.name for field in table.fields if reference == field.ID) == "obs_publisher_did"
     assert this.utype == "adhoc:this"
