@@ -140,6 +140,21 @@ def test_differences_of_releases_are_a_page(home: Path, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert "<h1>From dr1 to dr2</h1>" in text
     assert "<td>photoz_mode</td>" in text
+    assert '<span class="kind changed">7 changed</span>' in text
+    assert "archive query carry --from dr1 --to dr2" in text
+    assert "still understood" not in text  # a unit that is another one is no name that goes on to work
+
+
+def test_differences_of_versions_are_a_page(home: Path, tmp_path: Path) -> None:
+    published(home, tmp_path / "schema")
+    archive("schema", "migrate", described(tmp_path / "schema", HISTORY))
+    page = tmp_path / "page.html"
+    archive("schema", "diff", "dr1_v1", "dr1", "--html", page)
+    text = page.read_text(encoding="utf-8")
+    assert "<h1>From dr1 version 1 to dr1 version 5</h1>" in text
+    assert "Every old name below is still understood" in text
+    archive("schema", "diff", "dr1", "dr1_v1", "--html", page)
+    assert "still understood" not in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.requirement("DMS-DBB-REQ-0054")

@@ -17,6 +17,13 @@ _STYLE = """
 :root { color-scheme: light dark }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem }
 dt { font-weight: 600 } dd { margin: 0 0 .6rem; overflow-wrap: anywhere }
+dl.facts { display: grid; grid-template-columns: max-content 1fr; gap: .35rem 1.5rem }
+dl.facts dt { font-weight: 400; opacity: .7 } dl.facts dd { margin: 0 }
+blockquote { margin: .5rem 0; padding: .4rem 1rem; border-left: 4px solid #8885; overflow-wrap: anywhere }
+.verdict { border-radius: 1rem; padding: .1rem .7rem; margin-right: .5rem; background: #8883 }
+.identical { background: #2a94 } .superset { background: #28c4 }
+.differs { background: #c904 } .fails { background: #c334 }
+@media (max-width: 36rem) { dl.facts { grid-template-columns: 1fr; gap: 0 } dl.facts dd { margin-bottom: .6rem } }
 pre { padding: .8rem 1rem; border: 1px solid #8885; border-radius: .5rem; overflow-x: auto }
 h2 { font-size: 1.05rem; margin: 2rem 0 .5rem }
 """

@@ -22,7 +22,7 @@ from archive.ledger import Ledger, saved
 from archive.ledger.querylog import QueryLog
 from archive.ledger.saved import Saved
 from archive.query import Question
-from archive.reruns import Compared, keep, recall, rerun
+from archive.reruns import Compared, Verdict, keep, recall, rerun
 from archive.results import Result
 from archive.serving import Serving
 from archive.tap.document import H, page
@@ -74,11 +74,10 @@ class SavedFace:
         found = rerun(kept.answered, self._ask, seconds=self._serving.config.sync_seconds)
         if _wants_json():
             return _json({"id": kept.id, "then": asdict(found.then), "now": asdict(found.now)})
-        told = H.dl(
-            *_entry("With its token, as things were", _told(found.then)), *_entry("As they are", _told(found.now))
-        )
-        back = H.p(H.a("the saved query", href=self._address(kept)))
-        return Response(page(f"{kept.title or kept.id}, asked again", told, back), content_type=_XHTML)
+        told = [*_verdict("As things were, by its token", found.then), *_verdict("As they are now", found.now)]
+        back = H.p(H.a("Back to the saved query", href=self._address(kept)))
+        title = kept.title or "A saved query"
+        return Response(page(f"{title}, asked again", H.pre(kept.answered.text), *told, back), content_type=_XHTML)
 
     def _ask(self, question: Question) -> Result:
         visit = visits.current()
@@ -109,30 +108,49 @@ class SavedFace:
         again = f"{self._base_url()}/tap/sync?{urlencode(asking)}"
         entries = [
             *_entry("Saved by", kept.author or "somebody who gave no name"),
-            *_entry("Saved", kept.saved),
-            *_entry("Answered", answered.asked),
+            *_entry("Saved", _moment(kept.saved)),
+            *_entry("Answered", _moment(answered.asked)),
             *_entry("Rows", f"{answered.rows}{'' if answered.cut is None else ', cut off there'}"),
-            *_entry("Digest of the rows", answered.digest),
-            *_entry("Token", answered.token),
         ]
         for name, number, version in kept.schemas:
-            entries += _entry(f"Release {name}", f"schema version {number}; description {version or 'unknown'}")
+            entries += _entry("Read", f"{name} at schema version {number}, description {version or 'unknown'}")
+        entries += [*_entry("Digest of the rows", H.code(answered.digest)), *_entry("Token", H.code(answered.token))]
         links = H.ul(
-            H.li(H.a("the answer, from what it was made of", href=again)),
-            H.li(H.a("is it still the same?", href=f"{self._address(kept)}/rerun")),
+            H.li(H.a("The answer, made anew from what it was made of", href=again)),
+            H.li(H.a("Is it still the same?", href=f"{self._address(kept)}/rerun")),
         )
-        cite = H.p("To cite it: ", H.code(self._citation(kept)))
-        return page(kept.title or "A saved query", H.pre(answered.text), H.dl(*entries), links, cite)
+        cite = (H.h2("To cite it"), H.blockquote(self._citation(kept)))
+        facts = H.dl({"class": "facts"}, *entries)
+        return page(kept.title or "A saved query", H.pre(answered.text), facts, links, *cite)
 
 
-def _entry(name: str, value: str) -> tuple[etree._Element, etree._Element]:
+def _entry(name: str, value: str | etree._Element) -> tuple[etree._Element, etree._Element]:
     return H.dt(name), H.dd(value)
 
 
+def _moment(instant: str) -> str:
+    """An instant to the second, for people."""
+    return f"{instant[:19].replace('T', ' ')} UTC"
+
+
+def _verdict(when: str, compared: Compared) -> tuple[etree._Element, etree._Element]:
+    verdict = str(compared.verdict)
+    return H.h2(when), H.p(H.span({"class": f"verdict {verdict}"}, verdict), _told(compared))
+
+
 def _told(compared: Compared) -> str:
-    more = [] if compared.added is None else [f"{compared.added} new", f"{compared.gone} gone"]
-    more += [compared.detail] if compared.detail else []
-    return f"{compared.verdict}: {compared.rows} rows{'; ' if more else ''}{', '.join(more)}"
+    detail = f" ({compared.detail})" if compared.detail else ""
+    match compared.verdict:
+        case Verdict.IDENTICAL:
+            return f"The same {compared.rows} rows."
+        case Verdict.SUPERSET:
+            return f"Those rows and {compared.added} new ones: {compared.rows} in all."
+        case Verdict.DIFFERS if compared.added is not None:
+            return f"{compared.rows} rows, {compared.added} of them new; {compared.gone} are gone.{detail}"
+        case Verdict.DIFFERS:
+            return f"{compared.rows} rows{detail}."
+        case Verdict.FAILS:
+            return compared.detail
 
 
 def _short(parameters: Parameters, name: str) -> str:

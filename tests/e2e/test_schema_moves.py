@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
 import pyvo
+from lxml import etree
 
 from tests.e2e.conftest import Site, fill, free_port, serving
 from tests.test_versions import described
@@ -77,6 +81,8 @@ class Client:
 @pytest.mark.requirement("DMS-DBB-REQ-0054")
 def test_no_answer_fails_or_changes_while_the_schema_moves_on(site: Site, tmp_path: Path, data: Path) -> None:
     expected = {query: asked(site, query) for query in QUERIES}
+    heads = {query: told(site, query) for query in QUERIES}
+    saved = keep(site, heads[QUERIES[0]]["TOKEN"])
     over = threading.Event()
     clients = [Client(site, expected, over) for _ in range(CLIENTS)]
     threads = [threading.Thread(target=client.go) for client in clients]
@@ -88,7 +94,8 @@ def test_no_answer_fails_or_changes_while_the_schema_moves_on(site: Site, tmp_pa
             assert not over.wait(0.05)
         before = done
         moved = described(tmp_path / f"v{count}", "".join(HISTORY[:count]))
-        site.run("schema", "rehearse", str(moved))
+        rehearsed = site.json("schema", "rehearse", str(moved))
+        assert QUERIES[0] in [each["query"] for each in rehearsed["same"]]  # which is saved
         site.run("schema", "migrate", str(moved))
     while sum(client.answers for client in clients) < before + 3 * CLIENTS:
         assert not over.wait(0.05)
@@ -102,7 +109,26 @@ def test_no_answer_fails_or_changes_while_the_schema_moves_on(site: Site, tmp_pa
     for query, answer in expected.items():
         assert asked(site, query) == answer
         assert asked(site, query.replace("dr1.", "dr1_v1.")) == answer
+        assert told(site, query, TOKEN=heads[query]["TOKEN"]) == heads[query]
+    for known in (heads[QUERIES[1]]["TOKEN"], saved):
+        assert site.json("rerun", known)["then"]["verdict"] == "identical"
     by_stilts(site, QUERIES[0], expected[QUERIES[0]])
+
+
+def told(site: Site, query: str, **more: str) -> dict[str, str]:
+    """What an answer says of what it was made from, and of its rows."""
+    document = site.get(f"tap/sync?{urlencode({'LANG': 'ADQL', 'QUERY': query, **more})}")[2]
+    infos = {info.get("name"): info.get("value") for info in etree.fromstring(document).iter("{*}INFO")}
+    return {name: infos[name] for name in ("TOKEN", "DIGEST")}
+
+
+def keep(site: Site, token: str) -> str:
+    """Save what was answered with ``token``, once the query log has it; gives its id."""
+    deadline = time.monotonic() + 30
+    save = site.command("--json", "query", "save", token)
+    while (done := subprocess.run(save, env=site.environment(), capture_output=True, text=True)).returncode:
+        assert time.monotonic() < deadline, done.stderr
+    return str(json.loads(done.stdout)["id"])
 
 
 def second(site: Site, data: Path) -> None:
