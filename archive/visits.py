@@ -7,6 +7,7 @@ second: whose client has gone has its query stopped; who has moved nothing for t
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import re
@@ -117,6 +118,7 @@ class Visits:
         self._here: set[Visit] = set()
         self._lock = threading.Lock()
         self._watch: threading.Thread | None = None
+        self._over = threading.Event()
 
     def attend(self, app: Flask) -> None:
         """Have every request of ``app`` be a visit."""
@@ -132,6 +134,7 @@ class Visits:
             if self._watch is None and visit.socket is not None:
                 self._watch = threading.Thread(target=self._look, name="visits", daemon=True)
                 self._watch.start()
+                atexit.register(self._end)
 
     def _answered(self, response: Response) -> Response:
         visit = current()
@@ -154,10 +157,15 @@ class Visits:
 
     # --- the watch --------------------------------------------------------------------------------
 
+    def _end(self) -> None:
+        """The process ends; a thread that went on would hold what the interpreter has to take apart."""
+        self._over.set()
+        if self._watch is not None:
+            self._watch.join()
+
     def _look(self) -> None:
-        while True:
-            time.sleep(_TICK)
-            self._look_once()  # what it looked at is let go of before it sleeps again
+        while not self._over.wait(_TICK):
+            self._look_once()  # what it looked at is let go of before it waits again
 
     def _look_once(self) -> None:
         with self._lock:

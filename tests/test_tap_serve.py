@@ -78,7 +78,7 @@ def test_it_names_itself_and_not_its_parts(served: Served) -> None:
 
 
 def test_a_long_query_may_come_in_the_address(served: Served) -> None:
-    text = f"SELECT COUNT(*) AS n FROM TAP_SCHEMA.tables -- {'x' * 100_000}"
+    text = f"SELECT COUNT(*) AS n FROM TAP_SCHEMA.tables WHERE schema_name = 'TAP_SCHEMA' -- {'x' * 100_000}"
     status, media, body = served.get(f"tap/sync?{urlencode({'LANG': 'ADQL', 'QUERY': text, 'FORMAT': 'csv'})}")
     assert (status, media, body.split()) == (200, "text/csv;header=present", [b"n", b"5"])
 

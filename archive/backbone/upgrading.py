@@ -62,6 +62,17 @@ def version(url: str, layout: Layout) -> int | None:
         return layout.found(connection)
 
 
+def require_newest(config: Config) -> None:
+    """Refuse an archive any store of which has another layout than this program knows.
+
+    Raises:
+        FatalFault: so it is; tells what to do.
+    """
+    for layout, url in stores_of(config):
+        if (found := version(url, layout)) is not None:
+            layout.check(found, url)
+
+
 def due(config: Config) -> tuple[Due, ...]:
     """The stores that are to be upgraded.
 

@@ -21,6 +21,7 @@ from gunicorn.glogging import Logger
 
 from archive import __version__, logs, metrics
 from archive.app import create_app, forget
+from archive.backbone.upgrading import require_newest
 from archive.cli._hired import Hired
 from archive.cli._output import Output
 from archive.cli._priority import stand_back
@@ -87,6 +88,7 @@ class _Server(BaseApplication):
 @click.pass_obj
 def serve(output: Output, bind: str, port: int, workers: int | None, threads: int | None, work: bool) -> None:
     config = Config.load(home=output.home)
+    require_newest(config)
     with closing(Ledger.open(config.ledger_url)) as ledger:
         public = config.public_url or ledger.site().public_url
     logs.begin()
