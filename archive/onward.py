@@ -133,8 +133,8 @@ def _has_keys(values: Sequence[object], source: bound.Source | None) -> bool:
 
 
 def _identified(stored: bound.Stored, named: set[tuple[str, str]]) -> bool:
-    """Whether the columns ``named`` (alias, name) hold the primary key of a table."""
-    key = stored.table.primary_key
+    """Whether the columns ``named`` (alias, name), which are stored ones, hold the primary key of a table."""
+    key = stored.table.stored_key or stored.table.primary_key
     return bool(key) and {(stored.alias, name) for name in key} <= named
 
 

@@ -63,8 +63,10 @@ class Table:
     ``derived`` gives each shown or former name that is not a stored column as an ADQL expression over others, and
     ``lookups`` those that were moved here from another table. ``successors`` tells for former names what shows their
     values now. ``rows_of`` is the table whose edition holds the rows, where that is not this one (a pinned version).
-    ``position``, ``primary_key`` and indexes name stored columns. ``regions`` is for tables of one row: what a column
-    holds is a part of the sky that is known beforehand, as half-open ranges of nested HEALPix cells at order 29.
+    ``primary_key`` has the names shown, and is empty if one of them is no longer shown; ``stored_key`` has those of the
+    stored columns, where they differ. ``position`` and indexes name stored columns. ``regions`` is for tables of one
+    row: what a column holds is a part of the sky that is known beforehand, as half-open ranges of nested HEALPix cells
+    at order 29.
     """
 
     schema: str
@@ -87,6 +89,7 @@ class Table:
     successors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     rows_of: tuple[str, str] | None = None
     regions: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    stored_key: tuple[str, ...] = ()
     by_name: Mapping[str, Column] = field(init=False, repr=False, compare=False)
     by_folded: Mapping[str, tuple[Column, ...]] = field(init=False, repr=False, compare=False)
 

@@ -229,6 +229,7 @@ def _with_keys(table: Table, names: Mapping[str, Mapping[str, str | None]]) -> T
     return replace(
         table,
         primary_key=primary,
+        stored_key=table.primary_key,
         unique=tuple(columns for columns in unique if columns),
         foreign_keys=tuple(key for key in keys if key is not None),
     )

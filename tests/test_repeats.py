@@ -211,6 +211,23 @@ def test_a_pinned_version_has_a_token_of_its_own(tmp_path: Path) -> None:
             assert [version for _, _, version in kept.schemas] == ["1"]
 
 
+@pytest.mark.requirement("DMS-DBB-REQ-0054")
+@pytest.mark.parametrize("change", ['rename: {star_id: "Id"}', "hide: [star_id]"])
+def test_rows_stay_in_a_total_order_when_the_key_is_called_otherwise(tmp_path: Path, change: str) -> None:
+    described(tmp_path / "schema", "")
+    config = Config(home=tmp_path / "home", descriptions=tmp_path / "schema", grace=0.0)
+    with Endpoint.create(config, Site("archive.test", "Tests", "tests@archive.test")) as made:
+        catalogs.load(made, "dr1", "star", [SAMPLE / "dr1.star.parquet"])
+        publish.publish(made, "dr1")
+        query = "SELECT TOP 5 star_id, ra FROM dr1.star ORDER BY star_id"
+        first, rows = asked(made, query)
+        move_on(made, tmp_path / "schema", f"\nversions:\n  - version: 2\n    tables:\n      star: {{{change}}}\n")
+        for at in (None, Token.read(str(first.token))):
+            again, same = asked(made, query, at=at)
+            assert (again.obstacle, str(again.digest), same) == ("", str(first.digest), rows)
+        assert again.token == first.token
+
+
 SIXTH = """
   - version: 6
     tables:
