@@ -252,15 +252,24 @@ def _artifact(row: Row[Any], place: Place | None) -> Artifact:
 
 
 def since(transaction: Connection, state: State) -> list[int]:
-    """For each part of ``state`` the number of the state with which it came."""
+    """For each part of ``state`` the number of the state with which it came.
+
+    Should an earlier state have had a part that is not there any more, what it held cannot be told from ``state``: then
+    all parts count as come with it.
+    """
     place = schema.state_part
+    of_table = (place.c.schema == state.schema) & (place.c.table == state.table)
     rows = transaction.execute(
-        select(place.c.position, func.min(place.c.state))
-        .where(place.c.schema == state.schema, place.c.table == state.table, place.c.state <= state.number)
-        .group_by(place.c.position)
-        .order_by(place.c.position)
+        select(place.c.part, func.min(place.c.state))
+        .where(of_table, place.c.state <= state.number)
+        .group_by(place.c.part)
     )
-    return [number for _, number in rows]
+    first = {part: int(number) for part, number in rows}
+    here = transaction.execute(
+        select(place.c.part).where(of_table, place.c.state == state.number).order_by(place.c.position)
+    ).scalars()
+    parts = list(here)
+    return [first[part] if len(first) == len(parts) else state.number for part in parts]
 
 
 def append_rows(
