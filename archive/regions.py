@@ -23,6 +23,7 @@ XTYPE = "adql:REGION"
 _WORDS = {"point": "POSITION", "circle": "CIRCLE", "polygon": "POLYGON"}
 _SHAPES = {word: (xtype, size) for (xtype, word), size in zip(_WORDS.items(), ("2", "3", "*"), strict=True)}
 _FRAMES = ("", "ICRS", "FK5", "J2000", "UNKNOWNFRAME")  # taken for ICRS, as in REGION('...')
+_LONGEST = 1_000_000  # signs of a text that is read
 
 
 def told(column: Column) -> Column:
@@ -93,6 +94,8 @@ def _as_shapes(column: Column, cells: Sequence[str | None]) -> tuple[Column, pa.
 
 def _read(text: str) -> stcs.Shape | None:
     """The shape that ``text`` tells of, if it is one alone and its numbers are ICRS degrees; polygons are left open."""
+    if len(text) > _LONGEST:
+        return None
     try:
         found = stcs.read(text)
     except Refused:

@@ -106,8 +106,11 @@ def test_what_others_write_is_understood() -> None:
         ("BOX ICRS 1 1 2 2",),
         ("CIRCLE ICRS 1 91 1",),
         ("CIRCLE ICRS 1 1 1", "somewhere"),
+        ("CIRCLE FILLFACTOR",),
+        ("POLYGON ICRS" + " 1 1 2 1 2 2" * 100_000,),
         (None, ""),
     ],
+    ids=lambda texts: str(texts)[:40],
 )
 def test_other_regions_stay_text(texts: tuple[str | None, ...]) -> None:
     assert understood(*texts) == (TEXT, list(texts))

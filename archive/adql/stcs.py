@@ -101,7 +101,7 @@ class _Reader:
     def _frame(self) -> str:
         frame = ""
         if self.tokens[self.i].upper() == "FILLFACTOR":
-            self.i += 2
+            self.i = min(self.i + 2, len(self.tokens) - 1)
         if self.tokens[self.i].upper() in _FRAMES:
             frame = self.tokens[self.i].upper()
             self.i += 1
