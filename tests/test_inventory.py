@@ -459,6 +459,7 @@ def test_what_is_not_there_has_no_region(embedded: Endpoint) -> None:
     with embedded.ledger.read() as transaction:
         rows = table(batches(transaction, listings.LISTINGS["ivoa", "obscore"], kept), kept)
     assert rows[kept.physical["s_region"]].null_count == rows.num_rows > 0
-    assert all(rows[side].null_count == rows.num_rows for side in kept.sides("s_region"))
+    for at, side in enumerate(kept.sides("s_region")):  # a look at the boxes leaves none of them out
+        assert set(rows[side].to_pylist()) == {2.0 if at % 2 else -2.0}
     assert rows.schema.equals(kept.schema)
     assert isinstance(rows, pa.Table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import duckdb
 import sqlalchemy as sa
 
+from archive.engine import duckdb_functions
 from archive.engine.duckdb_macros import MACROS
 from archive.engine.places import Place
 from archive.engine.shapes import Shapes
@@ -47,6 +49,7 @@ class Root:
         self._count = 0
         self.shapes: Shapes[Template] = Shapes()
         self._connection = _open(folder, scratch, settings)
+        weakref.finalize(self, self._connection.close)  # at the latest when the process ends
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own to the same instance."""
@@ -116,6 +119,7 @@ def _open(folder: Path, scratch: Path, settings: Mapping[str, str | int]) -> duc
         },
     )
     root.execute(MACROS)
+    duckdb_functions.add(root)
     root.execute("SET GLOBAL error_on_division_by_zero = false")
     root.execute("SET GLOBAL allowed_directories = [$1]", [str(folder)])
     root.execute("SET GLOBAL enable_external_access = false")

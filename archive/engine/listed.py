@@ -85,13 +85,14 @@ class Viewed:
     """Rows that are read where the ledger is: ``rows`` selects the stored columns by name.
 
     For a region it has ``<name>_lon``, ``<name>_lat`` and ``<name>_reach``, a circle around it (degrees). The columns
-    ``folded`` are looked up without regard to case.
+    ``folded`` are looked up without regard to case, ``intervals`` are pairs of columns of which an index is kept.
     """
 
     form: Form
     rows: sa.Select[tuple[object, ...]]
     size: int
     folded: tuple[str, ...] = ()
+    intervals: tuple[tuple[str, str], ...] = ()
 
 
 Listed = Patched | Viewed

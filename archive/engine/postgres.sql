@@ -14,6 +14,14 @@ DO $$ BEGIN
 EXCEPTION WHEN duplicate_object THEN NULL; END $$;
 CREATE COLLATION IF NOT EXISTS archive_udf.letters (PROVIDER = libc, LOCALE = 'C.UTF-8');
 
+-- Intervals between two doubles, in either order, and their ends.
+DO $$ BEGIN
+    CREATE TYPE archive_udf.span AS RANGE (subtype = float8, subtype_diff = float8mi);
+EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+CREATE OR REPLACE FUNCTION archive_udf.span_of(x float8, y float8) RETURNS archive_udf.span
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN x IS NOT NULL AND y IS NOT NULL THEN archive_udf.span(least(x, y), greatest(x, y), '[]') END;
+
 -- Arithmetic: domain errors are NULL.
 CREATE OR REPLACE FUNCTION archive_udf.bounded(x float8) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN x > '-Infinity' AND x < 'Infinity';

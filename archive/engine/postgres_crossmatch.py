@@ -17,7 +17,7 @@ from sqlalchemy.sql.expression import FromClause
 
 from archive.adql import bound
 from archive.adql.tree import JoinKind
-from archive.engine import crossmatch
+from archive.engine import crossmatch, postgres_intervals
 from archive.engine import elements as el
 from archive.engine.crossmatch import Leaf, Surroundings
 from archive.engine.meetings import Meeting, meetings
@@ -82,6 +82,10 @@ class ProbingWriter(Writer):
     def condition(self, condition: bound.Condition | crossmatch.Keyed | Settled) -> el.Term:
         if isinstance(condition, Settled):
             return super().condition(condition.condition)
+        if isinstance(condition, bound.And | bound.Between):
+            parts = tuple(_conjuncts(condition))
+            written = super().condition(bound.And(parts) if len(parts) > 1 else parts[0])
+            return el.Infix("AND", (*postgres_intervals.met(parts, self.place_of), written))
         written = super().condition(condition)
         return self._sphere.met(condition, written) if isinstance(condition, bound.Or) else written
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy import URL, Connection
 
 from archive.columns import Column, Datatype
 from archive.engine import elements as el
+from archive.engine import postgres_intervals
 from archive.engine.listed import KEY, Form, Viewed
 from archive.engine.places import Place
 from archive.engine.postgres_build import SCHEMA
@@ -43,19 +46,25 @@ class Views:
         if name is None:
             with self._lock:
                 name = self._known[form] = self._known.get(form) or self._made(viewed)
-        physical = form.physical | recorded(caps_of(_stored(form)), ())
+        physical = form.physical | recorded(caps_of(_stored(form)), ()) | postgres_intervals.recorded(viewed.intervals)
         return Place(sa.table(name, schema=SCHEMA), physical, viewed.size, form.healpix)
 
     def _made(self, viewed: Viewed) -> str:
         text = str(_definition(viewed).compile(dialect=DIALECT))
-        name = f"{_PREFIX}{viewed.form.table.name}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        indexes = [*_folded(viewed), *_spans(viewed), *(_indexes(viewed) if self._spherical else ())]
+        digest = hashlib.sha256("\n".join([text, *(each.statement for each in indexes)]).encode()).hexdigest()
+        name = f"{_PREFIX}{viewed.form.table.name}_{digest[:12]}"
         with connected(self._address) as connection:
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
             if not _is_there(connection, name):
                 plain = connection.execution_options(no_parameters=True)
                 plain.exec_driver_sql(f"CREATE VIEW {SCHEMA}.{name} AS {text}")
-                for statement in (*_folded(viewed), *(_indexes(viewed) if self._spherical else ())):
-                    plain.exec_driver_sql(statement)
+                for index in indexes:
+                    plain.exec_driver_sql(index.statement)
+                for table in dict.fromkeys(index.table for index in indexes):
+                    plain.exec_driver_sql(
+                        f'ANALYZE "{table}"'
+                    )  # an index of what is computed has statistics of its own
         return name
 
 
@@ -89,29 +98,41 @@ def _definition(viewed: Viewed) -> sa.Select[tuple[object, ...]]:
     return sa.select(*columns, el.Ref("s", KEY).label(KEY)).select_from(rows)
 
 
-def _folded(viewed: Viewed) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """An index of one of the ledger's own tables, and how it is made."""
+
+    table: str
+    statement: str
+
+
+def _folded(viewed: Viewed) -> Iterator[_Index]:
     """Indexes of texts in lower case, in the words in which LOWER of ADQL is written."""
-    statements = []
     for name in viewed.folded:
         column = viewed.rows.selected_columns[name]
         table, term = column.table.name, el.Invoke("lower", [el.As(sa.literal_column(f'"{column.name}"'), _TEXT)])
-        statements.append(
-            f'CREATE INDEX IF NOT EXISTS {table}_{name}_folded ON "{table}" ({term.compile(dialect=DIALECT)})'
-        )
-    return statements
+        words = f'CREATE INDEX IF NOT EXISTS {table}_{name}_folded ON "{table}" ({term.compile(dialect=DIALECT)})'
+        yield _Index(table, words)
 
 
 _TEXT = Column("", Datatype.CHAR, arraysize="*")
 
 
-def _indexes(viewed: Viewed) -> list[str]:
+def _spans(viewed: Viewed) -> Iterator[_Index]:
+    """Indexes of intervals."""
+    for low, high in viewed.intervals:
+        columns = [viewed.rows.selected_columns[name] for name in (low, high)]
+        table = columns[0].table.name
+        term = postgres_intervals.span(*(sa.literal_column(f'"{column.name}"') for column in columns))
+        words = f'CREATE INDEX IF NOT EXISTS {table}_{low}_span ON "{table}" USING gist'
+        yield _Index(table, f"{words} ({term.compile(dialect=DIALECT)})")
+
+
+def _indexes(viewed: Viewed) -> Iterator[_Index]:
     """Indexes of the circles around regions on the ledger's own tables, by pgSphere."""
-    statements = []
     for region in viewed.form.regions:
         columns = [viewed.rows.selected_columns[f"{region}_{part}"] for part in PARTS]
         (table,) = {column.table.name for column in columns}
         names = ", ".join(f'"{column.name}"' for column in columns)
-        statements.append(
-            f'CREATE INDEX IF NOT EXISTS {table}_{region}_sky ON "{table}" USING gist ({UDF}.cap({names}))'
-        )
-    return statements
+        words = f'CREATE INDEX IF NOT EXISTS {table}_{region}_sky ON "{table}" USING gist ({UDF}.cap({names}))'
+        yield _Index(table, words)

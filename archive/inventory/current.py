@@ -66,7 +66,8 @@ class Inventory:
         return found
 
     def _viewed(self, key: Key) -> Viewed:
-        return Viewed(form(key), LISTINGS[key].rows, self._size(key), LISTINGS[key].folded)
+        listing = LISTINGS[key]
+        return Viewed(form(key), listing.rows, self._size(key), listing.folded, listing.intervals)
 
     def _renew(self, keys: Collection[Key], moment: int | None) -> None:
         with self._ledger.read() as transaction:

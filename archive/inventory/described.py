@@ -16,6 +16,7 @@ _NAMES = ("ivoa", "backbone")
 _ADDRESS = "access_url"
 _LINKS = Column(LINKS, Datatype.CHAR, arraysize="*", description="What follows the service's address.", nullable=False)
 _NOWHERE = "http://localhost"
+_MADE = 2  # the way in which rows are made of what the ledger holds
 
 
 def is_listed(key: Key) -> bool:
@@ -48,7 +49,7 @@ def digest(key: Key) -> str:
     """What tells this form of a table, and what it shows, from others that programs had or will have."""
     found = form(key)
     told = [(column.name, str(column.datatype), column.arraysize, column.xtype) for column in found.columns]
-    return hashlib.sha256(f"{told} {found.recorded()} {LISTINGS[key].rows}".encode()).hexdigest()
+    return hashlib.sha256(f"{_MADE} {told} {found.recorded()} {LISTINGS[key].rows}".encode()).hexdigest()
 
 
 @cache

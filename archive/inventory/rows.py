@@ -18,6 +18,7 @@ from archive.sky import boxes_around
 
 CIRCLE = ("lon", "lat", "reach")
 """What the ledger keeps of the circle around a region, after the region's name."""
+_FAR = 2.0  # from the middle of the unit sphere; all of it is nearer
 
 
 def batches(
@@ -62,5 +63,9 @@ def _polygons(packed: Sequence[bytes | None]) -> pa.Array:
 
 
 def _box(circle: Sequence[Sequence[float | None]]) -> list[pa.Array]:
+    """The sides of the boxes around circles. Where there is no region the box is around everything, so that a look at
+    the boxes leaves out nothing that is there because it has no region.
+    """
     lon, lat, reach = (np.array(part, dtype=np.float64) for part in circle)
-    return [pa.array(side, pa.float64(), from_pandas=True) for side in boxes_around(lon, lat, reach)]
+    sides = boxes_around(lon, lat, reach)
+    return [pa.array(np.where(np.isnan(side), _FAR * (at % 2 * 2 - 1), side)) for at, side in enumerate(sides)]

@@ -42,7 +42,7 @@ class Listing:
     """A table over the ledger: ``rows`` has the described columns by name, ``KEY`` and internal ones.
 
     ``subject`` is what the keys are numbers of, see the ledger table ``changed``; ``of`` is the key of a row. Texts in
-    the columns ``folded`` are looked up without regard to case.
+    the columns ``folded`` are looked up without regard to case. ``intervals`` are columns of least and greatest values.
     """
 
     key: Key
@@ -50,6 +50,7 @@ class Listing:
     rows: Select[Any]
     of: ColumnElement[int]
     folded: tuple[str, ...] = ()
+    intervals: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,8 @@ def _obscore() -> Listing:
         .outerjoin(_product, _product.c.artifact == seen.c.artifact)
         .where(_here(_file), _not_withdrawn(_product.c.release))
     )
-    return Listing(("ivoa", "obscore"), "file", rows, seen.c.artifact, folded=("obs_publisher_did",))
+    intervals = (("t_min", "t_max"), ("em_min", "em_max"))
+    return Listing(("ivoa", "obscore"), "file", rows, seen.c.artifact, ("obs_publisher_did",), intervals)
 
 
 def _files() -> Listing:
@@ -174,7 +176,7 @@ def _files() -> Listing:
         .outerjoin_from(_file, _product, _product.c.artifact == _file.c.id)
         .where(_here(_file), _not_withdrawn(_product.c.release))
     )
-    return Listing(("backbone", "files"), "file", rows, _file.c.id)
+    return Listing(("backbone", "files"), "file", rows, _file.c.id, intervals=(("t_min", "t_max"),))
 
 
 def _whole(dataset: sa.FromClause) -> ColumnElement[bool]:
