@@ -17,6 +17,7 @@ from archive.backbone.endpoint import Endpoint
 from archive.cli import archive
 from archive.config import Config
 from archive.faults import FatalFault, NotFound, TransientFault
+from archive.jobs.tables import LAYOUT as JOBS
 from archive.ledger import Ledger, collections, files, finding, schema
 from archive.ledger.connections import connected
 from archive.ledger.migrations import migrate
@@ -60,7 +61,7 @@ def test_an_old_archive_is_refused_until_it_is_upgraded(config: Config) -> None:
     with pytest.raises(FatalFault, match="archive upgrade"):
         Endpoint.open(config)
     done = upgrading.upgrade(config)
-    assert [(each.layout.name, each.found) for each in done.done] == [("ledger", 1), ("queries", 1)]
+    assert [(each.layout.name, each.found) for each in done.done] == [("ledger", 1), ("jobs", 1), ("queries", 1)]
     with Endpoint.open(config) as endpoint, endpoint.ledger.read() as transaction:
         found = files.find(transaction, ["archive://archive.test/a.csv"])
         assert found["archive://archive.test/a.csv"].artifact.here.path == "a.csv"
@@ -130,6 +131,7 @@ def test_the_verb_tells_and_does(config: Config) -> None:
     told = json.loads(run("--json", "upgrade", "--dry-run").stdout)
     assert [(each["store"], each["from"], each["to"]) for each in told["upgrades"]] == [
         ("ledger", 1, schema.LAYOUT.version),
+        ("jobs", 1, JOBS.version),
         ("queries", 1, QUERIES.version),
     ]
     assert (told["done"], upgrading.version(config.ledger_url, schema.LAYOUT)) == (False, 1)
