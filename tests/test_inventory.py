@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from archive import inventory
 from archive.backbone.endpoint import Endpoint
 from archive.engine.listed import Patched
-from archive.inventory import compacting, current
+from archive.inventory import Inventory, compacting, current
 from archive.inventory.described import form
 from archive.inventory.rows import batches, table
 from archive.ledger import collections, contents, datasets, files, observations, replicas, schema
@@ -28,7 +28,7 @@ from archive.ledger.connections import connected
 from archive.ledger.copying import copy_rows
 from archive.ledger.dataids import DataId
 from archive.ledger.products import Product, add, amend
-from archive.query import Question
+from archive.query import Question, prepare
 from archive.serving import Serving
 from archive.sky import Circle
 from tests import clusters
@@ -343,6 +343,53 @@ def test_regions_are_found_as_by_a_look_at_each(endpoint: Endpoint) -> None:
             }
         if not again:
             inventory.compact(endpoint.ledger, endpoint.engine, endpoint.config.editions, 60)
+
+
+def test_intervals_are_found_however_they_are_written(endpoint: Endpoint) -> None:
+    rows, dice = images(200), random.Random(6)
+    register(endpoint, rows)
+    with endpoint.ledger.write() as transaction:  # these end before they begin
+        transaction.exec_driver_sql("UPDATE observation SET t_max = t_min - 1 WHERE artifact <= 20")
+    asking = serving(endpoint)
+    spans = [(name, low, high) for name, low, high in ask(asking, "SELECT obs_id, t_min, t_max FROM ivoa.obscore")]
+    known = [(name, low, high) for name, low, high in spans if low is not None and high is not None]
+    assert 0 < len(known) < len(spans)
+    for _ in range(8):
+        begin = dice.choice(known)[1] + dice.uniform(-3, 3)
+        for end in (begin, begin + dice.uniform(0, 2), begin - 0.5):
+            ways = [f"t_min <= {end} AND t_max >= {begin}", f"{begin} < t_max AND calib_level >= 0 AND {end} > t_min"]
+            ways += [f"{begin} BETWEEN t_min AND t_max"] if begin == end else []
+            truth = sorted(name for name, low, high in known if low <= end and high >= begin)
+            for where in ways:
+                found = ask(asking, f"SELECT obs_id FROM ivoa.obscore WHERE {where}")
+                assert sorted(name for (name,) in found) == truth, where
+            rest = ask(asking, f"SELECT COUNT(*) AS n FROM ivoa.obscore WHERE NOT ({ways[0]})")
+            assert rest == [(sum(1 for _, low, high in spans if _is_false(low, high, begin, end)),)]
+
+
+def _is_false(low: float | None, high: float | None, begin: float, end: float) -> bool:
+    """Whether it is false, and not only unknown, that an interval has a point in common with another."""
+    return (low is not None and low > end) or (high is not None and high < begin)
+
+
+@pytest.mark.service
+@pytest.mark.requirement("DMS-DBB-REQ-0056")
+def test_times_are_looked_up_in_an_index_of_intervals(tmp_path: Path, data: Path) -> None:
+    with make(tmp_path / "home", data, database=clusters.empty(tmp_path), query_role=None) as endpoint:
+        register(endpoint, images(200))
+        for name in ("ivoa.obscore", "backbone.files"):  # views and indexes are made when first needed
+            ask(serving(endpoint), f"SELECT COUNT(*) AS n FROM {name}")
+        for table, query in (
+            ("observation", "SELECT obs_id FROM ivoa.obscore WHERE t_min <= 60000.1 AND t_max >= 60000"),
+            ("product", "SELECT uri FROM backbone.files WHERE 60000 BETWEEN t_min AND t_max"),
+        ):
+            question = prepare(Question(query), endpoint.ledger.published(), Inventory(endpoint.ledger))
+            assert " && archive_udf.span_of(" in endpoint.engine.sql(question.query, question.bindings)
+            alone = f"SELECT artifact FROM {table} WHERE archive_udf.span_of(t_min, t_max) && archive_udf.span_of(1, 2)"
+            with endpoint.ledger.read() as transaction:
+                transaction.exec_driver_sql("SET LOCAL enable_seqscan = off")
+                plan = "".join(transaction.exec_driver_sql(f"EXPLAIN {alone}").scalars())
+            assert f"{table}_t_min_span" in plan
 
 
 def test_only_what_changed_is_read_again(embedded: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
