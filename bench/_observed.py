@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from sqlalchemy import Connection
 
 from archive import inventory
 from archive.backbone.endpoint import Endpoint
@@ -23,6 +24,7 @@ HALF = 0.11  # degrees, from the middle of an image to its sides
 BANDS = {"u": (3.2e-7, 4.0e-7), "g": (4.0e-7, 5.5e-7), "r": (5.5e-7, 6.9e-7), "i": (6.9e-7, 8.2e-7)}
 FIRST, LAST = 60_000.0, 63_650.0  # MJD: ten years
 _AT_ONCE = 20_000
+_FILLED = ("artifact", "replica", "product", "observation")
 
 
 def uri(number: int) -> str:
@@ -35,20 +37,45 @@ def observed(home: Path, count: int, database: str | None = None) -> Endpoint:
     config = Config(home=home, database=database, public_url="https://bench.test")
     endpoint = Endpoint.create(config, Site("bench.test", "Bench", "bench@bench.test"))
     random = np.random.default_rng(8)
-    for start in range(0, count, _AT_ONCE):
-        with endpoint.ledger.write() as transaction:
+    with endpoint.ledger.write() as transaction:
+        later = _without_watch(transaction)
+        for start in range(0, count, _AT_ONCE):
             for table, rows in _rows(random, start, min(_AT_ONCE, count - start)):
                 insert_all(transaction, table, rows)
+        for statement in later:
+            transaction.exec_driver_sql(statement)
     if database is not None:
         _analyse(endpoint)
     inventory.compact(endpoint.ledger, endpoint.engine, config.editions, config.grace)
     return endpoint
 
 
+def _without_watch(transaction: Connection) -> list[str]:
+    """Take away the indexes that can be made again and what notes each new row; how they are brought back."""
+    if transaction.dialect.name == "postgresql":
+        transaction.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        names = ", ".join(f"'{name}'" for name in _FILLED)
+        found = transaction.exec_driver_sql(
+            "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index"
+            f" JOIN pg_class c ON c.oid = indrelid WHERE relname IN ({names}) AND NOT indisunique"
+        ).all()
+        for name, _ in found:
+            transaction.exec_driver_sql(f"DROP INDEX {name}")
+        return [statement for _, statement in found]
+    found = transaction.exec_driver_sql(
+        "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND"
+        f" (type = 'trigger' OR (type = 'index' AND sql NOT LIKE 'CREATE UNIQUE%'))"
+        f" AND tbl_name IN ({', '.join(repr(name) for name in _FILLED)}) ORDER BY type"
+    ).all()
+    for kind, name, _ in found:
+        transaction.exec_driver_sql(f"DROP {kind} {name}")
+    return [statement for _, _, statement in found]
+
+
 def _analyse(endpoint: Endpoint) -> None:
     """Statistics, as the server makes them by itself after a while."""
     with endpoint.ledger.write() as transaction:
-        for name in ("artifact", "replica", "product", "observation"):
+        for name in _FILLED:
             transaction.exec_driver_sql(f"ANALYZE {name}")
 
 
