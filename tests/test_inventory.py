@@ -239,6 +239,11 @@ def test_whatever_happens_the_answer_is_what_the_ledger_says(
         Story(endpoint).tell(steps)
 
 
+def as_kept(cell: Any) -> Any:
+    """A cell of an answer as the ledger holds it: a region as numbers."""
+    return numbers_told(cell) if isinstance(cell, str) and cell.startswith("POLYGON ICRS ") else cell
+
+
 class Story:
     """An archive to which things happen; after each its tables are compared with the ledger."""
 
@@ -315,7 +320,7 @@ class Story:
         for key in [("ivoa", "obscore"), ("backbone", "files")]:
             names = [column.name for column in form(key).columns if column.name != listings.LINKS]
             written = ", ".join(f'"{name}"' for name in names)
-            found = ask(asking, f"SELECT {written} FROM {'.'.join(key)}")
+            found = [tuple(map(as_kept, row)) for row in ask(asking, f"SELECT {written} FROM {'.'.join(key)}")]
             assert sorted(map(repr, found)) == sorted(map(repr, self._plainly(key, names)))
 
     def _plainly(self, key: listings.Key, names: list[str]) -> Rows:

@@ -138,8 +138,8 @@ def test_a_commit_whose_outcome_was_not_heard(
     write = endpoint.ledger.write
 
     class Deaf:
-        def __init__(self) -> None:
-            self.inner = write()
+        def __init__(self, *who: str | None) -> None:
+            self.inner = write(*who)
 
         def __enter__(self) -> object:
             return self.inner.__enter__()

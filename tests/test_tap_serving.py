@@ -36,7 +36,7 @@ def ledger() -> Ledger:
 
 @pytest.fixture
 def serving(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Serving:
-    def prepare(question: Question, published: Published) -> Prepared:
+    def prepare(question: Question, published: Published, inventory: object) -> Prepared:
         if question.text == "wrong":
             raise UsageFault("wrong")
         return Prepared(question, None, Bindings(), published.revision, 0)
