@@ -6,7 +6,7 @@ tables derived from the descriptions, once per published catalog, so they can ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
@@ -90,9 +90,29 @@ def _shelf(published: Catalog, listed: bool) -> Shelf:
     told = inventory.with_inventory(told, None) if listed else told
     own = _description()
     described = told.with_schema(own)
-    rows = {table.key: _arrow(table, _ROWS[table.name](described)) for table in own.tables}
-    counted = replace(own, tables=tuple(replace(table, rows=rows[table.key].num_rows) for table in own.tables))
-    return Shelf(published.with_schema(counted), told.with_schema(counted), rows)
+    counted = replace(own, tables=tuple(replace(table, rows=_COUNTS[table.name](described)) for table in own.tables))
+    return Shelf(published.with_schema(counted), told.with_schema(counted), _Rows(own, described))
+
+
+class _Rows(Mapping[tuple[str, str], pa.Table]):
+    """The rows of the standing tables; each table is made when it is first asked for."""
+
+    def __init__(self, own: Schema, described: Catalog) -> None:
+        self._tables = {table.key: table for table in own.tables}
+        self._described = described
+        self._made: dict[tuple[str, str], pa.Table] = {}
+
+    def __getitem__(self, key: tuple[str, str]) -> pa.Table:
+        if key not in self._made:
+            table = self._tables[key]
+            self._made[key] = _arrow(table, _ROWS[table.name](self._described))
+        return self._made[key]
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._tables)
+
+    def __len__(self) -> int:
+        return len(self._tables)
 
 
 @cache
@@ -169,3 +189,12 @@ _ROWS = {
     "keys": _key_rows,
     "key_columns": _key_column_rows,
 }
+
+_COUNTS: Mapping[str, Callable[[Catalog], int]] = {
+    "schemas": lambda catalog: len(catalog.schemas),
+    "tables": lambda catalog: sum(len(schema.tables) for schema in catalog.schemas),
+    "columns": lambda catalog: sum(len(table.columns) for table in catalog.tables()),
+    "keys": lambda catalog: sum(1 for _ in _key_rows(catalog)),
+    "key_columns": lambda catalog: sum(1 for _ in _key_column_rows(catalog)),
+}
+"""How many rows there are, which is known before they are made."""
