@@ -134,10 +134,10 @@ def _given(result: Result) -> _Given:
     count = 0
     try:
         for batch in result.batches:
-            digest.add(batch)
+            words = digest.add(batch)
             count += batch.num_rows
             if count <= _MOST:
-                rows.append(digest.rows(batch))
+                rows.append(words)
     finally:
         result.close()
     kept = np.concatenate([np.array([], np.uint64), *rows]) if count <= _MOST else None

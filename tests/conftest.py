@@ -7,6 +7,7 @@ browser or another outside program is marked ``service``; it fails, and is never
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,3 +46,16 @@ def program() -> Callable[[str], str]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def stilts(program: Callable[[str], str]) -> Callable[..., str]:
+    """Runs stilts, which must succeed, and gives what it prints."""
+    command = program("stilts")
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run([command, *arguments], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from wsgiref.types import WSGIApplication
 
 import numpy as np
 import pyarrow as pa
+from werkzeug.serving import make_server
 
 from archive.app import assemble
 from archive.columns import Column, Datatype, arrow_type
@@ -68,6 +72,19 @@ def rows(count: int) -> pa.Table:
 
 
 COLUMNS = (ID, RA, DEC, MAG)
+
+
+@contextmanager
+def listening(application: WSGIApplication) -> Iterator[str]:
+    """The address at which ``application`` answers, from threads of this process."""
+    server = make_server("127.0.0.1", 0, application, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
 
 
 class Scripted:

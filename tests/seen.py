@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from werkzeug.test import Client
 
+from archive.app import assemble
 from archive.backbone.endpoint import Endpoint
+from archive.engine.opening import open_engine
 from archive.ledger import files, observations
 from archive.ledger.files import Artifact
 from archive.ledger.observations import Observation, Observed
 from archive.ledger.replicas import MAIN, Place
 from archive.ledger.site import publisher_did
 from archive.results.descriptors import DATALINK_TYPE
+from archive.serving import Serving
 from archive.sky import Circle, Polygon, Range
 from archive.vocabularies import STATES
+from tests import clusters
 from tests.adql import plain_sphere
+from tests.archives import make
 
 T = TypeVar("T")
 
@@ -36,6 +44,18 @@ def images(count: int, seed: int = 8) -> list[Observation]:
     """Images near some places, the poles and the meridian of 0 among them."""
     dice = random.Random(seed)
     return [image(dice, number) for number in range(count)]
+
+
+@contextmanager
+def asked(folder: Path, data: Path, rows: Sequence[Observation], *, embedded: bool) -> Iterator[Client]:
+    """Asks an archive, on SQLite and DuckDB or on PostgreSQL, that says that there are these images and has none."""
+    endpoint = make(folder / "home", data, database=None if embedded else clusters.database(folder))
+    register(endpoint, rows)
+    with ExitStack() as stack:
+        engine = open_engine(endpoint.config)
+        stack.callback(endpoint.close)
+        stack.callback(engine.close)
+        yield Client(assemble(Serving(endpoint.config, endpoint.ledger, engine)))
 
 
 def register(endpoint: Endpoint, rows: Iterable[Observation]) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import subprocess
-import threading
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -21,9 +19,9 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
-from werkzeug.serving import make_server
 
 from archive.ledger import holdings
+from tests.faces import listening
 from tests.imaged import Imaged, did, filled, imaged
 from tests.test_portal_browser import FLAGS
 
@@ -44,24 +42,8 @@ def uris(archive: Imaged) -> Mapping[str, str]:
 
 @pytest.fixture(scope="module")
 def address(archive: Imaged, uris: Mapping[str, str]) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, archive.client.application, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-
-
-@pytest.fixture(scope="module")
-def stilts(program: Callable[[str], str]) -> Callable[..., str]:
-    command = program("stilts")
-
-    def run(*arguments: str) -> str:
-        done = subprocess.run([command, *arguments], capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return run
+    with listening(archive.client.application) as url:
+        yield url
 
 
 # --- pyvo -----------------------------------------------------------------------------------------

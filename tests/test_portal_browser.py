@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +15,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
-from werkzeug.serving import make_server
 
 from archive.faults import UsageFault
 from archive.query import Question
-from tests.faces import NAME, Scripted, app, rows
+from tests.faces import NAME, Scripted, app, listening, rows
 
 pytestmark = pytest.mark.service
 
@@ -50,12 +48,8 @@ def serving() -> Scripted:
 
 @pytest.fixture(scope="module")
 def address(serving: Scripted) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, app(serving), threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
+    with listening(app(serving)) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

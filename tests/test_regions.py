@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,9 @@ from lxml import etree
 from werkzeug.test import Client
 
 from archive import regions
-from archive.app import assemble
 from archive.columns import Column, Datatype, arrow_type
-from archive.engine.opening import open_engine
-from archive.serving import Serving
 from archive.sky import Polygon
-from tests import clusters, seen
-from tests.archives import make
+from tests import seen
 
 POINT = Column("p", Datatype.DOUBLE, "2", "point", "deg", stcs=True)
 CIRCLE = Column("c", Datatype.DOUBLE, "3", "circle", "deg", stcs=True)
@@ -122,15 +117,8 @@ def test_other_regions_stay_text(texts: tuple[str | None, ...]) -> None:
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("postgresql", marks=pytest.mark.service)])
 def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Client]:
-    folder = tmp_path_factory.mktemp("regions")
-    database = None if request.param == "embedded" else clusters.database(folder)
-    endpoint = make(folder / "home", data, database=database)
-    seen.register(endpoint, ROWS)
-    with ExitStack() as stack:
-        engine = open_engine(endpoint.config)
-        stack.callback(endpoint.close)
-        stack.callback(engine.close)
-        yield Client(assemble(Serving(endpoint.config, endpoint.ledger, engine)))
+    with seen.asked(tmp_path_factory.mktemp("regions"), data, ROWS, embedded=request.param == "embedded") as client:
+        yield client
 
 
 ROWS = seen.images(60)

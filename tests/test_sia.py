@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -18,14 +17,10 @@ from lxml import etree
 from werkzeug.test import Client, TestResponse
 
 from archive import literals
-from archive.app import assemble
-from archive.engine.opening import open_engine
 from archive.ledger.observations import Observation
-from archive.serving import Serving
 from archive.sia.request import PARAMETERS
 from archive.vocabularies import STATES
-from tests import clusters, seen
-from tests.archives import make
+from tests import seen
 
 ROWS = seen.images(160)
 BY_DID = {row.obs_publisher_did: row for row in ROWS}
@@ -38,15 +33,8 @@ Query = tuple[tuple[str, str], ...]
 @pytest.fixture(scope="module", params=["embedded", pytest.param("postgresql", marks=pytest.mark.service)])
 def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Client]:
     """An archive that says that there are images, and has none."""
-    folder = tmp_path_factory.mktemp("sia")
-    database = None if request.param == "embedded" else clusters.database(folder)
-    endpoint = make(folder / "home", data, database=database)
-    seen.register(endpoint, ROWS)
-    with ExitStack() as stack:
-        engine = open_engine(endpoint.config)
-        stack.callback(endpoint.close)
-        stack.callback(engine.close)
-        yield Client(assemble(Serving(endpoint.config, endpoint.ledger, engine)))
+    with seen.asked(tmp_path_factory.mktemp("sia"), data, ROWS, embedded=request.param == "embedded") as client:
+        yield client
 
 
 def ask(client: Client, *pairs: tuple[str, str], **more: str) -> TestResponse:

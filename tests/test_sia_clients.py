@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import subprocess
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +14,8 @@ import pytest
 import pyvo
 from astropy.coordinates import SkyCoord
 from astropy.time import Time
-from werkzeug.serving import make_server
 
+from tests.faces import listening
 from tests.imaged import Imaged, filled, imaged
 
 pytestmark = pytest.mark.service
@@ -40,12 +38,8 @@ def uris(archive: Imaged) -> Mapping[str, str]:
 
 @pytest.fixture(scope="module")
 def address(archive: Imaged, uris: Mapping[str, str]) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, archive.client.application, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
+    with listening(archive.client.application) as url:
+        yield url
 
 
 CENTRE = SkyCoord(266.42, -29.0, unit="deg")
@@ -105,18 +99,6 @@ def test_pyvo_shows_what_was_wrong(address: str) -> None:
 
 
 # --- stilts ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def stilts(program: Callable[[str], str]) -> Callable[..., str]:
-    command = program("stilts")
-
-    def run(*arguments: str) -> str:
-        done = subprocess.run([command, *arguments], capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return run
 
 
 # In TABLEDATA: votlint loses count in BINARY2 with arrays, in stilts' own files too (tests/test_results_votable.py).

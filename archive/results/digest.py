@@ -36,14 +36,15 @@ class Digest:
         self._computed = frozenset(computed)
         self._sum = self._squares = 0
 
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Take in the rows of ``batch``."""
+    def add(self, batch: pa.RecordBatch) -> Words:
+        """Take in the rows of ``batch``; returns what ``rows`` gives for it."""
         if not batch.num_rows:
-            return
+            return np.zeros(0, np.uint64)
         rows = self.rows(batch)
         with np.errstate(over="ignore"):
             self._sum += int(rows.sum(dtype=np.uint64))
             self._squares += int((rows * rows).sum(dtype=np.uint64))
+        return rows
 
     def rows(self, batch: pa.RecordBatch) -> Words:
         """64 bits for each row of ``batch``: the same for the same row."""
